@@ -1,0 +1,25 @@
+# One static library a layer: what a layer may include is also all that it links, so a call smuggled in by a
+# declaration of one's own fails at link. The rules are written to layers.txt, which test/lint/layers.cmake reads.
+
+set(FACTEUR_LAYER_RULES "${CMAKE_BINARY_DIR}/layers.txt")
+file(WRITE "${FACTEUR_LAYER_RULES}" "")
+
+function(facteur_layer name)
+    cmake_parse_arguments(L "" "" "MAY;HEADERS;LIBS" ${ARGN})
+    file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/src/${name}/*.c")
+    list(FILTER sources EXCLUDE REGEX "/main\\.c$")
+    file(APPEND "${FACTEUR_LAYER_RULES}" "${name}|${L_MAY}|${L_HEADERS}\n")
+    if(sources)
+        add_library(facteur_${name} STATIC ${sources})
+        target_include_directories(facteur_${name} PUBLIC "${CMAKE_SOURCE_DIR}/include" PRIVATE "${CMAKE_SOURCE_DIR}/src/${name}")
+        set(scope PUBLIC)
+    else()
+        add_library(facteur_${name} INTERFACE)
+        target_include_directories(facteur_${name} INTERFACE "${CMAKE_SOURCE_DIR}/include")
+        set(scope INTERFACE)
+    endif()
+    foreach(below ${L_MAY})
+        target_link_libraries(facteur_${name} ${scope} facteur_${below})
+    endforeach()
+    target_link_libraries(facteur_${name} ${scope} ${L_LIBS})
+endfunction()
