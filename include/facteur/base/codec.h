@@ -18,7 +18,8 @@ int base64_decode(struct slice in, struct buf *out) MUST_USE;
 void base32_u64(uint64_t n, char to[14]);
 int base32_u64_parse(struct slice in, uint64_t *ret) MUST_USE; /* 0 or -EINVAL */
 
-/* RFC 3461 xtext. Decoding refuses what is not xtext and, decoded, NUL, CR and LF: -EINVAL. */
+/* RFC 3461 xtext; hexadecimal digits are read in either case. Decoding refuses what is not xtext and, decoded, NUL, CR
+ * and LF: -EINVAL. */
 int xtext_encode(struct slice in, struct buf *out) MUST_USE;
 int xtext_decode(struct slice in, struct buf *out) MUST_USE;
 

@@ -46,11 +46,14 @@ static inline struct log_kv kv_num(const char *key, int64_t n)
 bool log_wants(enum log_level level);
 void log_write(enum log_level level, const char *event, const struct log_kv *fields /* ends with key NULL */);
 
-/* Sets where and how; `path` for LOG_TARGET_FILE (opened for appending, 0640). On an error the old target stays. */
+/* Sets where and how; `path` for LOG_TARGET_FILE (opened for appending, 0640) and, where it is not NULL, for
+ * LOG_TARGET_SYSLOG (a datagram socket other than /dev/log). On an error the old target stays. Before the first call:
+ * standard error, logfmt, info. */
 int log_open(enum log_target target, const char *path, enum log_format format, enum log_level level,
              struct err *e) MUST_USE;
 int log_reopen(struct err *e) MUST_USE; /* opens the file by its name again (after logrotate) */
 
+size_t log_waiting(void);   /* octets that wait to be written */
 void log_flush(void);       /* writes what waits, as far as it goes without blocking; called once a loop turn */
 void log_close(void);       /* flushes and closes */
 uint64_t log_dropped(void); /* lines dropped since start */

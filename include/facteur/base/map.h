@@ -2,8 +2,8 @@
  * Purpose:   look-ups by name, address or number.
  * Owner:     copies keys, borrows values; map_clear frees keys and table.
  * Thread:    one at a time.
- * Limits:    as many entries as its user puts in; hashing is SipHash-2-4 with a key drawn at the first use, so
- *            that a peer cannot choose colliding keys.
+ * Limits:    as many entries as its user puts in; hashing is SipHash-2-4 with a key that each map draws when it
+ *            gets its first entry, so that a peer cannot choose colliding keys.
  * Standards: none. */
 #ifndef FACTEUR_BASE_MAP_H
 #define FACTEUR_BASE_MAP_H
@@ -14,6 +14,7 @@ struct map_entry;
 struct map {
     struct map_entry *entries;
     size_t count, cap;
+    uint64_t hash_key[2];
 };
 
 void map_clear(struct map *m); /* a zeroed struct is an empty map */

@@ -32,7 +32,7 @@ static inline struct slice slice_str(const char *s) /* NULL gives an empty slice
 static inline struct slice slice_skip(struct slice s, size_t n)
 {
     n = n > s.n ? s.n : n;
-    return (struct slice){ s.p + n, s.n - n };
+    return n > 0 ? (struct slice){ s.p + n, s.n - n } : s; /* NULL + 0 is not defined */
 }
 static inline struct slice slice_head(struct slice s, size_t n)
 {
