@@ -29,9 +29,10 @@ enum body_defect { /* the first one found; the message is refused with its text 
 };
 
 struct body_limits {
-    uint64_t size; /* octets as on the wire after unstuffing */
-    uint32_t line; /* octets with CRLF */
-    bool fix_bare; /* a bare LF or CR becomes a line end (old devices in trusted networks); never ends the message */
+    uint64_t size; /* octets as on the wire after unstuffing; 0: no limit */
+    uint32_t line; /* octets with CRLF; 0: no limit */
+    bool fix_bare; /* a bare LF or CR becomes a line end (old devices in trusted networks); never ends the message, and
+                      a dot after it is text: neither an end nor stuffing */
 };
 
 struct body_in {
@@ -59,8 +60,15 @@ enum progress body_in_push(struct body_in *b, struct slice in, size_t *ret_used)
 /* At the end of the last chunk (BDAT LAST): notes a text that ends inside a CRLF; completes a last line without one. */
 void body_in_finish(struct body_in *b);
 
-/* The other way: LF lines to the wire. Writes CRLF, stuffs dots when `dot` (DATA), never the final dot. Keeps what it
- * must remember between calls in *state (starts at 0). -ENOBUFS: nothing taken, drain `out` first. */
+/* The other way: LF lines to the wire. Writes CRLF, stuffs dots when `dot` (DATA), never the final dot. A stored CRLF
+ * stays one line end, and a stored bare CR becomes one. Keeps what it must remember between calls in *state (starts at
+ * 0). -ENOBUFS: nothing taken, drain `out` first; it asks for room for two octets more a line. */
 int body_out(unsigned *state, struct slice in, bool dot, struct buf *out) MUST_USE;
+
+/* Whether the last line that body_out wrote has no line end yet: CRLF must come before the final dot. */
+static inline bool body_out_in_line(unsigned state)
+{
+    return state == 1;
+}
 
 #endif

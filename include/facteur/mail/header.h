@@ -22,13 +22,17 @@ struct header {
     size_t count;
     bool complete; /* the empty line was seen (or the message ended) */
     bool broken;   /* a line that is no field: the header ends before it, and it is the body's first */
+    struct slice
+        spill; /* what earlier calls took of that line: it comes before the rest of the body; valid as fields */
+
+    size_t field_start, line_start; /* of header_push: offsets in text */
 };
 
 void header_init(struct header *h);
 void header_clear(struct header *h);
 
-/* Takes LF lines. DONE when the header has ended: *ret_used octets belonged to it (with the empty line). MORE
- * otherwise. -EMSGSIZE over a limit. */
+/* Takes LF lines (CRLF is kept as LF). DONE when the header has ended: *ret_used octets belonged to it (with the empty
+ * line). MORE otherwise. -EMSGSIZE over a limit. */
 int header_push(struct header *h, struct slice in, size_t *ret_used) MUST_USE;
 int header_end(struct header *h) MUST_USE; /* the message ended without an empty line: 0 or -EMSGSIZE */
 
