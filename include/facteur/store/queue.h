@@ -21,7 +21,9 @@ enum queue_flags {
     QUEUE_RET_FULL = 8,
     QUEUE_RET_HDRS = 16,
     QUEUE_WARNED = 32,
-    QUEUE_HELD = 64
+    QUEUE_HELD = 64,
+    QUEUE_UNCLEAN = 256, /* times 0 to 3: how often the process ended while the message was being delivered */
+    QUEUE_UNCLEAN_MASK = 768,
 };
 
 struct queue_recipient {
@@ -32,7 +34,9 @@ struct queue_recipient {
     char *domain;    /* QUEUE_REMOTE: the address's domain, the scheduler's key; else NULL */
     char *orcpt;     /* RFC 3461, as "rfc822;…", or NULL */
     unsigned notify; /* enum queue_notify */
-    int64_t due_ms;  /* wall: next attempt */
+    int64_t
+        due_ms; /* wall: next attempt. 0 in QUEUE_ADD: the caller delivers it at once from memory; it is then offered
+                   by queue_load only after a restart (and costs no index entry), or when QUEUE_RETRY dated it */
     uint32_t attempts;
     char *last_reply; /* of the last failed attempt, or NULL */
 };
@@ -87,9 +91,12 @@ void queue_close(struct queue **q);
 /* All of the list durable (one WAL sync), or none of it. -ENOSPC, -EIO, -EBUSY … */
 int queue_apply(struct queue *q, struct link *ops, struct err *e) MUST_USE;
 
-/* Messages with recipients due at or before due_ms that come after (*cursor_due, *cursor_id) in order of due time,
+/* Messages with recipients due at or before due_ms, in order of due time (first what a former process left undone),
  * without their inline bodies and with only those recipients, `max` messages at most. *ret_next_due: the earliest due
- * time beyond what was returned, or INT64_MAX. The caller frees each message and the array. */
+ * time beyond what was returned (at most due_ms when there were more than max), or INT64_MAX. There is no cursor: what
+ * is being delivered and still has its old due time is offered again, so the caller knows its active messages by id and
+ * asks for as many as these and the free places together. A row with impossible values is left out and named in e, with
+ * 0 returned. The caller frees each message and the array. */
 int queue_load(struct queue *q, int64_t due_ms, size_t max, struct queue_message ***ret, size_t *ret_count,
                int64_t *ret_next_due, struct err *e) MUST_USE;
 

@@ -1,0 +1,165 @@
+/* The kernel's calls behind the table, each complete: EINTR is not seen above this file. */
+#include "facteur/store/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static int kernel_openat(int dir, const char *name, int flags, mode_t mode)
+{
+    int fd;
+
+    do {
+        fd = openat(dir, name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+    } while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
+static ssize_t kernel_writev(int fd, const struct iovec *iov, int count)
+{
+    ssize_t n;
+
+    do {
+        n = writev(fd, iov, count);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t kernel_pread(int fd, void *to, size_t n, off_t at)
+{
+    size_t have = 0;
+
+    while (have < n) {
+        ssize_t got = pread(fd, (char *)to + have, n - have, at + (off_t)have);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    return (ssize_t)have;
+}
+
+static int kernel_fsync(int fd)
+{
+    int r;
+
+    do {
+        r = fsync(fd); /* EINTR comes before anything was lost; every other failure is final for the file */
+    } while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : 0;
+}
+
+static int kernel_renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return renameat(from_dir, from, to_dir, to) < 0 ? -errno : 0;
+}
+
+static int kernel_linkat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return linkat(from_dir, from, to_dir, to, 0) < 0 ? -errno : 0;
+}
+
+static int kernel_unlinkat(int dir, const char *name)
+{
+    return unlinkat(dir, name, 0) < 0 ? -errno : 0;
+}
+
+static int kernel_mkdirat(int dir, const char *name, mode_t mode)
+{
+    return mkdirat(dir, name, mode) < 0 ? -errno : 0;
+}
+
+static int kernel_close(int fd)
+{
+    return close(fd) < 0 && errno != EINTR ? -errno : 0; /* Linux frees the descriptor in either case */
+}
+
+static int64_t kernel_free_octets(int dir)
+{
+    struct statvfs v;
+
+    if (fstatvfs(dir, &v) < 0)
+        return -errno;
+    if (v.f_files > 0 && v.f_favail == 0) /* no inode left is no room, whatever the blocks say */
+        return 0;
+    return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+}
+
+const struct sys sys_kernel = {
+    .openat = kernel_openat,
+    .writev = kernel_writev,
+    .pread = kernel_pread,
+    .fsync = kernel_fsync,
+    .renameat = kernel_renameat,
+    .linkat = kernel_linkat,
+    .unlinkat = kernel_unlinkat,
+    .mkdirat = kernel_mkdirat,
+    .close = kernel_close,
+    .free_octets = kernel_free_octets,
+};
+
+const struct sys *sys = &sys_kernel;
+
+int sys_write_all(int fd, struct slice octets)
+{
+    while (octets.n > 0) {
+        struct iovec iov = { (void *)(uintptr_t)octets.p, octets.n };
+        ssize_t n = sys->writev(fd, &iov, 1);
+
+        if (n < 0)
+            return (int)n;
+        if (n == 0)
+            return -EIO;
+        octets = slice_skip(octets, (size_t)n);
+    }
+    return 0;
+}
+
+/* One step down: the directory `name` in `dir`, made if it is missing and its entry made durable then. */
+static int step_into(int dir, const char *name)
+{
+    int fd = sys->openat(dir, name, O_RDONLY | O_DIRECTORY, 0);
+    int r;
+
+    if (fd != -ENOENT)
+        return fd;
+    r = sys->mkdirat(dir, name, 0700);
+    if (r < 0 && r != -EEXIST) /* another job was first: fine */
+        return r;
+    r = sys->fsync(dir);
+    if (r < 0)
+        return r;
+    return sys->openat(dir, name, O_RDONLY | O_DIRECTORY, 0);
+}
+
+int sys_make_path(int dir, const char *path)
+{
+    struct slice rest = slice_str(path);
+    struct slice part;
+    int at = dir;
+
+    for (bool more = true; more;) {
+        char name[256];
+        int next = 0;
+
+        more = slice_cut(&rest, '/', &part);
+        if (part.n == 0 && more)
+            continue; /* a doubled slash */
+        if (part.n == 0)
+            part = SLICE_LIT(".");
+        next = slice_copy(part, name, sizeof name) < 0 ? -ENAMETOOLONG : step_into(at, name);
+        if (at != dir)
+            (void)sys->close(at);
+        if (next < 0)
+            return next;
+        at = next;
+    }
+    return at;
+}
