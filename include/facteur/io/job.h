@@ -19,6 +19,8 @@ enum job_class {
     JOB_CLASSES
 };
 
+enum { JOB_THREADS = 8 }; /* the sum of the classes' ceilings: 1, 1, 2, 3 and 1; loop_new makes at least as many */
+
 struct job_pool;
 struct job_scope {
     struct link jobs;

@@ -24,7 +24,8 @@ struct loop_stalls {
     uint64_t turns;
 };
 
-/* Sets UV_THREADPOOL_SIZE to `threads` (before the pool's first use), ignores SIGPIPE and SIGXFSZ. */
+/* Sets UV_THREADPOOL_SIZE to `threads`, but at least JOB_THREADS of io/job (before the pool's first use), ignores
+ * SIGPIPE and SIGXFSZ. */
 int loop_new(unsigned threads, struct loop **ret, struct err *e) MUST_USE;
 void loop_free(struct loop **loop); /* runs what is still closing to its end; NULL is fine */
 
@@ -39,7 +40,7 @@ struct loop_stalls loop_stalls(const struct loop *loop);
 /* Called at the end of each turn, before the loop waits: flush the log, gather batches. One caller. */
 void loop_on_turn(struct loop *loop, void (*fn)(void *owner), void *owner);
 
-/* Called on a later turn (the next), once: how an answer that is known at once is still delivered as an event. */
+/* Called once, on the next turn, before the loop waits: how an answer that is known at once is still an event. */
 struct deferred {
     struct link link; /* the loop's own */
     void (*fn)(struct deferred *);

@@ -46,6 +46,10 @@ bool stream_is_full(const struct stream *s);
 void stream_pause(struct stream *s);  /* no on_bytes until… */
 void stream_resume(struct stream *s); /* …; what TLS had decrypted already comes on a later turn */
 
+/* Gives input back: it comes again, on a later turn, before anything newer; after stream_start_tls_… it is the
+ * handshake's. For a PROXY header with a TLS hello behind it in the same read. */
+void stream_unread(struct stream *s, struct slice octets);
+
 /* Begins a handshake on what is plain so far. What is queued for output is sent plain first. Plain input that has been
  * received beyond this point is thrown away by the caller (it is not the handshake's); input from now on is the
  * handshake's. */
