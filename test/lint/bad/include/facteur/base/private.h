@@ -1,0 +1,2 @@
+#include "up_priv.h"
+#include <string.h>

@@ -1,0 +1,1 @@
+#include "facteur/io/loop.h"

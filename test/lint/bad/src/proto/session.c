@@ -1,0 +1,3 @@
+#include <uv.h>
+#include "facteur/base/absent.h"
+#include <stdio.h>

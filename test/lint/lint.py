@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""The lints that are no compiler's: each prints "file:line: message" for what it finds and then exits 1.
+
+    lint.py cards|banned|headers|format|cppcheck|tidy --source DIR [--build DIR] [--cc CC] [--layer NAME]
+
+Exit status 77 means: the tool for it is not installed (ctest then says "Skipped").
+"""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SKIPPED = 77
+CARD = ("Purpose", "Owner", "Thread", "Limits", "Standards")
+FORMAT_VERSION = "14"  # the layout of another version differs in details
+
+# What is banned, why, and where it may stand all the same. Comments and strings are not looked at.
+BANNED = (
+    (r"\b(strcpy|strcat|strncpy|strncat|stpcpy|sprintf|vsprintf|gets|strtok|strtok_r)\s*\(", "knows no bound", ()),
+    (r"\b(atoi|atol|atoll|atof)\s*\(", "cannot say that it failed", ()),
+    (r"\b(scanf|sscanf|fscanf)\s*\(", "reads numbers without a bound", ()),
+    (r"\b(alloca|strdupa|strndupa)\s*\(", "takes the stack by the octet", ()),
+    (r"\b(setjmp|longjmp|system|popen|tmpnam|mktemp|tempnam)\s*\(", "has no place here", ()),
+    (r"\b(rand|srand|random|srandom|drand48)\s*\(", "base/rand is the source of random numbers", ()),
+    (r"\b(malloc|calloc|realloc|reallocarray|strdup|strndup|asprintf|vasprintf)\s*\(",
+     "base/mem is the only allocator", ("src/base/mem.c",)),
+    (r"\b(localtime|gmtime|ctime|asctime|strerror_l|inet_ntoa|gethostbyname|getpwnam|readdir_r)\s*\(",
+     "keeps its result in a place of its own, or is obsolete", ("src/app/",)),
+    (r"\b(usleep|sleep|nanosleep)\s*\(", "the loop never waits", ()),
+    (r"\bsqlite3_(mprintf|vmprintf|snprintf)\s*\(", "SQL has bound parameters only", ()),
+    (r"\b(TODO|FIXME|XXX)\b", "is an issue, not a comment", ()),
+)
+
+
+def files(source, trees, endings):
+    for tree in trees:
+        for folder, _, names in sorted(os.walk(os.path.join(source, tree))):
+            for name in sorted(names):
+                if name.endswith(endings):
+                    yield os.path.join(folder, name)
+
+
+def without_comments_and_strings(text):
+    """Blanks them out and keeps the lines, so that places stay right."""
+    pattern = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
+    return pattern.sub(lambda m: re.sub(r"[^\n]", " ", m.group(0)), text)
+
+
+def say(source, path, line, message):
+    print("%s:%d: %s" % (os.path.relpath(path, source), line, message))
+
+
+def lint_cards(args):
+    """Every public header opens with its card: the name and then five words, in this order."""
+    bad = 0
+    for path in files(args.source, ["include"], (".h",)):
+        text = open(path, encoding="utf-8").read()
+        name = os.path.relpath(path, os.path.join(args.source, "include", "facteur"))[:-2]
+        end = text.find("*/")
+        card = text[:end] if text.startswith("/*") and end > 0 else ""
+        if not card.startswith("/* facteur: %s:" % name):
+            say(args.source, path, 1, 'does not open with "/* facteur: %s: what it is"' % name)
+            bad += 1
+        at = -1
+        for word in CARD:
+            found = card.find(word + ":", at + 1)
+            if found < 0:
+                say(args.source, path, 1, 'the card lacks "%s:" (in the order %s)' % (word, ", ".join(CARD)))
+                bad += 1
+            else:
+                at = found
+        guard = "FACTEUR_" + name.replace("/", "_").upper() + "_H"
+        if not re.search(r"#ifndef %s\n#define %s\n" % (guard, guard), text):
+            say(args.source, path, 1, "has no include guard " + guard)
+            bad += 1
+    return bad
+
+
+def lint_banned(args):
+    """Functions that lead to mistakes, allocation outside base/mem, SQL that is put together from text."""
+    bad = 0
+    for path in files(args.source, ["src", "include"], (".c", ".h")):
+        relative = os.path.relpath(path, args.source)
+        text = open(path, encoding="utf-8").read()
+        bare = without_comments_and_strings(text)
+        for pattern, why, allowed in BANNED:
+            if relative.startswith(allowed) if allowed else False:
+                continue
+            where = text if "TODO" in pattern else bare
+            for m in re.finditer(pattern, where):
+                say(args.source, path, where.count("\n", 0, m.start()) + 1,
+                    "%s: %s" % (m.group(0).rstrip("( \t"), why))
+                bad += 1
+        for m in re.finditer(r'"\s*(SELECT|INSERT|UPDATE|DELETE|REPLACE)\b[^"]*%[-+ 0-9l]*[a-z][^"]*"', text):
+            say(args.source, path, text.count("\n", 0, m.start()) + 1, "SQL is built by formatting")
+            bad += 1
+    return bad
+
+
+def lint_headers(args):
+    """Every header says itself what it needs."""
+    bad = 0
+    for path in files(args.source, ["include", "src"], (".h",)):
+        run = subprocess.run(
+            [args.cc, "-std=gnu11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-x", "c",
+             "-I", os.path.join(args.source, "include"), "-I", os.path.dirname(path), "-include", path, "-"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if run.returncode != 0:
+            say(args.source, path, 1, "does not compile alone:\n" + run.stderr)
+            bad += 1
+    return bad
+
+
+def lint_format(args):
+    tool = shutil.which("clang-format-" + FORMAT_VERSION) or shutil.which("clang-format")
+    if tool is None:
+        sys.exit(SKIPPED)
+    version = subprocess.run([tool, "--version"], capture_output=True, text=True).stdout
+    if "version %s." % FORMAT_VERSION not in version:
+        print("needs clang-format %s, here is: %s" % (FORMAT_VERSION, version.strip()))
+        sys.exit(SKIPPED)
+    paths = [path for path in files(args.source, ["src", "include", "test"], (".c", ".h")) if "/lint/bad/" not in path]
+    return subprocess.run([tool, "--dry-run", "-Werror", "--style=file"] + paths).returncode
+
+
+def lint_cppcheck(args):
+    tool = shutil.which("cppcheck")
+    if tool is None:
+        sys.exit(SKIPPED)
+    command = [tool, "--quiet", "--std=c11", "--enable=warning,performance,portability", "--inline-suppr",
+               "--error-exitcode=1", "--suppress=missingIncludeSystem", "--suppress=unmatchedSuppression",
+               "--suppressions-list=" + os.path.join(args.source, "test/lint/cppcheck.txt"),
+               "-D_GNU_SOURCE", '-DFACTEUR_VERSION="0"', "-I", os.path.join(args.source, "include"),
+               "-j", str(os.cpu_count() or 1), "--template={file}:{line}: {severity}: {message} [{id}]",
+               os.path.join(args.source, "src")]
+    return subprocess.run(command).returncode
+
+
+def lint_tidy(args):
+    tool = shutil.which("clang-tidy")
+    if tool is None:
+        sys.exit(SKIPPED)
+    sources = list(files(args.source, [os.path.join("src", args.layer)], (".c",)))
+    if not sources:
+        return 0
+    # What only gcc knows would be errors of their own.
+    command = [tool, "--quiet", "-p", args.build, "--extra-arg=-Wno-unknown-warning-option",
+               "--extra-arg=-Wno-ignored-optimization-argument", "--warnings-as-errors=*"] + sources
+    run = subprocess.run(command, capture_output=True, text=True)
+    print(run.stdout)
+    if run.returncode != 0:
+        print(run.stderr)
+    return run.returncode
+
+
+def self_test():
+    """Each rule finds what it is for: without this, a lint that finds nothing ever would look like clean code."""
+    with tempfile.TemporaryDirectory() as top:
+        os.makedirs(os.path.join(top, "include/facteur/base"))
+        os.makedirs(os.path.join(top, "src/base"))
+        for path, text, lint, count in (
+            ("include/facteur/base/a.h", "/* nothing */\n", lint_cards, 7),
+            ("include/facteur/base/a.h",
+             "/* facteur: base/a: x\n * Purpose: x\n * Owner: x\n * Thread: x\n * Limits: x\n * Standards: x */\n"
+             "#ifndef FACTEUR_BASE_A_H\n#define FACTEUR_BASE_A_H\n#endif\n", lint_cards, 0),
+            ("src/base/a.c", 'f("strcpy(a, b)"); /* atoi(x) */ my_malloc(3);\n', lint_banned, 0),
+            ("src/base/a.c", "strcpy (a, b);\natoi(x); malloc(3);\n", lint_banned, 3),
+            ("src/base/a.c", 'f("SELECT x FROM y WHERE z = %s", z);\n', lint_banned, 1),
+            ("include/facteur/base/a.h", "size_t f(void);\n", lint_headers, 1),
+        ):
+            with open(os.path.join(top, path), "w", encoding="utf-8") as out:
+                out.write(text)
+            found = lint(argparse.Namespace(source=top, cc=shutil.which("cc") or "gcc"))
+            if found != count:
+                sys.exit("%s: %d findings instead of %d in %r" % (lint.__name__, found, count, text))
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("lint", choices=["cards", "banned", "headers", "format", "cppcheck", "tidy", "self-test"])
+    parser.add_argument("--source", default=".")
+    parser.add_argument("--build", default="build/debug")
+    parser.add_argument("--cc", default="cc")
+    parser.add_argument("--layer", default="")
+    args = parser.parse_args()
+    if args.lint == "self-test":
+        sys.exit(self_test())
+    sys.exit(1 if globals()["lint_" + args.lint](args) else 0)
+
+
+if __name__ == "__main__":
+    main()
