@@ -1,13 +1,17 @@
 /* facteur: proto/smtp_server: the server's side of SMTP and submission.
  * Purpose:   commands in, replies out. One delivery: greeting (ask_connect) → EHLO (ask_helo) → STARTTLS, AUTH
- * (ask_auth) → MAIL (ask_mail) → RCPT … (ask_rcpt) → DATA or BDAT (ask_data, then body octets into the host's sink) →
- *            end of data (ask_commit) → 250 with the queue id. RSET, EHLO, STARTTLS and a disconnect drop the
- * transaction (abort). Each ask_ is answered NOW with a verdict, or LATER: then input waits (and stays where it is)
- * until smtp_server_answer. So the order of replies is the order of commands, and pipelining costs nothing. Owner: one
- * heap object per connection, made and freed by the service; it calls nothing after smtp_server_free. Thread:    the
- * loop's. Limits:    LIMIT_COMMAND_LINE, LIMIT_SASL_LINE, recipients, errors, commands, message size: struct
- * smtp_server_options. Idle it holds no input buffer. Standards: RFC 5321, 6409, 1870, 2034, 2920, 3030, 3207, 3461,
- * 4954, 6152, 6531, 9422. */
+ *            (ask_auth) → MAIL (ask_mail) → RCPT … (ask_rcpt) → DATA or BDAT (ask_data, then body octets into the
+ *            host's sink) → end of data (ask_commit) → 250 with the queue id. RSET, EHLO, STARTTLS and a disconnect
+ *            drop the transaction (abort). Each ask_ is answered NOW with a verdict, or LATER: then input waits (and
+ *            stays where it is) until smtp_server_answer. So the order of replies is the order of commands, and
+ *            pipelining costs nothing.
+ * Owner:     one heap object per connection, made and freed by the service; it calls nothing after smtp_server_free.
+ *            What an ask_ is given lives until it is answered. Never free it from inside a call of the host's.
+ * Thread:    the loop's.
+ * Limits:    LIMIT_COMMAND_LINE, LIMIT_SASL_LINE, recipients, errors, commands, message size: struct
+ *            smtp_server_options; a refused body is swallowed for as many octets again, then 421. Idle it holds no
+ *            input buffer.
+ * Standards: RFC 5321, 6409, 1870, 2034, 2920, 3030, 3207, 3461, 4954, 6152, 6531, 9422. */
 #ifndef FACTEUR_PROTO_SMTP_SERVER_H
 #define FACTEUR_PROTO_SMTP_SERVER_H
 
@@ -21,7 +25,7 @@ enum when { NOW, LATER };
 
 /* What the peer is being waited for; the service keeps the deadline for it. */
 enum smtp_phase {
-    SMTP_PHASE_GREETING,
+    SMTP_PHASE_GREETING, /* greeted, no EHLO yet */
     SMTP_PHASE_COMMAND,
     SMTP_PHASE_DATA,
     SMTP_PHASE_TLS,
@@ -45,10 +49,13 @@ struct smtp_host {
         void *world,
         struct verdict *ret);         /* before 354, or before the first chunk: a refusal here ends the transaction */
     struct sink (*body)(void *world); /* where the octets go; asked once after ask_data */
-    enum when (*ask_commit)(void *world, struct verdict *ret); /* the body is complete and good */
-    void (*abort)(void *world); /* the transaction is over without a commit; also after a body with a defect */
+    /* The body is complete and good. From here the host owns the transaction's end, whatever it answers: no abort. */
+    enum when (*ask_commit)(void *world, struct verdict *ret);
+    /* A transaction that ask_mail accepted is over, and ask_commit was not asked; also after a body with a defect. */
+    void (*abort)(void *world);
     void (*refused)(void *world, const struct verdict *v,
-                    struct slice command); /* for the log: each 4xx and 5xx sent; secrets are already cut out */
+                    struct slice command); /* for the log: each 4xx and 5xx sent, and a peer that does not speak
+                                              SMTP (closed without a word); secrets are already cut out */
 };
 
 struct smtp_server_options {
@@ -57,10 +64,15 @@ struct smtp_server_options {
     bool tls_offered;      /* STARTTLS is possible */
     bool tls_active;       /* implicit TLS */
     bool auth_without_tls; /* loopback */
+    bool trusting;         /* a trusted network: talking ahead of the greeting, EHLO or DATA is put up with */
     bool fix_bare_newlines;
     struct sasl_mechanisms auth; /* none set: AUTH is not offered at all */
-    uint64_t message_size;
-    unsigned recipients, line_length, errors, commands, auth_failures;
+    uint64_t message_size;       /* 0: no limit */
+    unsigned recipients;         /* 0 in any of these: no limit */
+    unsigned line_length;        /* octets of a body line with CRLF */
+    unsigned errors;             /* 5xx replies until 421, counted from the last accepted message */
+    unsigned commands;           /* commands that bring no mail on (NOOP, RSET, EHLO …) until 421, counted likewise */
+    unsigned auth_failures;      /* until 421 */
 };
 
 struct smtp_server *smtp_server_new(const struct smtp_server_options *options, const struct smtp_host *host,

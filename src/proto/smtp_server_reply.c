@@ -1,0 +1,70 @@
+#include "smtp_server_priv.h"
+
+#include <stdio.h>
+
+void smtp_flush(struct smtp_server *s)
+{
+    if (s->outbox->n > 0)
+        s->host->send(s->world, slice_make(s->outbox->p, s->outbox->n));
+    s->outbox->n = 0;
+}
+
+void smtp_put(struct smtp_server *s, const char *text, size_t n)
+{
+    if (n > sizeof s->outbox->p - s->outbox->n)
+        smtp_flush(s);
+    if (n > sizeof s->outbox->p) {
+        s->host->send(s->world, slice_make(text, n));
+        return;
+    }
+    memcpy(s->outbox->p + s->outbox->n, text, n);
+    s->outbox->n += n;
+    s->new_wait = true;
+}
+
+/* One line. The text may quote what came from outside: it must not become two lines, nor a terminal's command. */
+static void put_line(struct smtp_server *s, int code, const char *enhanced, const char *text)
+{
+    char line[LIMIT_REPLY_TEXT];
+    int made = snprintf(line, sizeof line - 2, enhanced[0] != '\0' ? "%d %s %s" : "%d %s%s", code, enhanced, text);
+    size_t n = made < 0 ? 0 : (size_t)made;
+
+    n = n > sizeof line - 3 ? sizeof line - 3 : n;
+    for (size_t i = 0; i < n; i++)
+        line[i] = (char)(line[i] < 0x20 || line[i] > 0x7e ? '?' : line[i]);
+    line[n++] = '\r';
+    line[n++] = '\n';
+    smtp_put(s, line, n);
+}
+
+void smtp_reply(struct smtp_server *s, int code, const char *enhanced, const char *text)
+{
+    struct verdict v;
+
+    if (code < 400) {
+        put_line(s, code, enhanced, text);
+        return;
+    }
+    v = verdict_make(code, enhanced, "%s", text);
+    smtp_say(s, &v);
+}
+
+void smtp_say(struct smtp_server *s, const struct verdict *v)
+{
+    put_line(s, v->code, v->enhanced, v->text);
+    s->ending = s->ending || v->close || v->code == 421;
+    if (v->code < 400)
+        return;
+    s->host->refused(s->world, v, s->line);
+    if (v->code < 500 || s->ending || s->options.errors == 0 || ++s->errors < s->options.errors)
+        return;
+    smtp_reply(s, 421, "4.7.0", "Too many errors, closing");
+}
+
+void smtp_say_talked_ahead(struct smtp_server *s)
+{
+    struct verdict v = verdict_make(554, "5.5.0", "Protocol error: input before the reply");
+
+    v.close = true;
+    smtp_say(s, &v);
+}
