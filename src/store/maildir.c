@@ -1,0 +1,263 @@
+/* Delivery into a Maildir, and making deliveries durable in bulk.
+ *
+ * A delivery is openat(tmp) + writev + renameat(new); its descriptor stays open until maildir_sync has synced it. The
+ * queue holds the message all that time. What may be there from before (a crash, an fsync that failed) is never
+ * believed to be on the disk: the message is written anew and renamed over it, under the same name, flags and all, so
+ * there is neither a duplicate nor a file whose pages the kernel has dropped. */
+#include "maildir_priv.h"
+
+#include "facteur/base/mem.h"
+#include "facteur/store/sys.h"
+
+#include "maildir_name.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { COPY_PIECE = 64 * 1024, QUOTA_RECOUNT_MS = 10000 };
+
+/* Where one delivery goes. */
+struct target {
+    struct mailbox *box;
+    int dir;                 /* new/, or cur/ when an earlier copy is there */
+    bool earlier;            /* the name is an earlier copy's */
+    char name[MAILDIR_NAME]; /* in dir */
+};
+
+static int copy_spooled(int from, int to)
+{
+    char *piece = mem_alloc(COPY_PIECE);
+    off_t at = 0;
+    ssize_t n;
+    int r = 0;
+
+    while (r == 0 && (n = sys->pread(from, piece, COPY_PIECE, at)) != 0) {
+        r = n < 0 ? (int)n : sys_write_all(to, slice_make(piece, (size_t)n));
+        at += n;
+    }
+    mem_free(piece);
+    return r;
+}
+
+static int create_in_tmp(int tmp, const char *name)
+{
+    int fd = sys->openat(tmp, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+    if (fd != -EEXIST)
+        return fd;
+    (void)sys->unlinkat(tmp, name); /* ours, from before a crash: nobody else derives this name */
+    return sys->openat(tmp, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+}
+
+/* Writes the body (or a copy of the spool file `from`, if it is not negative) into tmp/ and renames it to its target.
+ * Returns the descriptor. */
+static int write_file(const struct maildir_delivery *d, const struct target *t, int from)
+{
+    int fd = create_in_tmp(t->box->tmp, d->name);
+    int r;
+
+    if (fd < 0)
+        return fd;
+    r = from >= 0 ? copy_spooled(from, fd) : sys_write_all(fd, d->body);
+    if (r == 0)
+        r = sys->renameat(t->box->tmp, d->name, t->dir, t->name);
+    if (r == 0)
+        return fd;
+    (void)sys->close(fd);
+    (void)sys->unlinkat(t->box->tmp, d->name);
+    return r;
+}
+
+static bool same_file(int spooled, int dir, const char *name)
+{
+    struct stat a, b;
+
+    return fstat(spooled, &a) == 0 && fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
+/* A spool file is durable already: a link costs no data. Copied where links are not possible. */
+static int link_file(struct spool *s, const struct maildir_delivery *d, const struct target *t, struct err *e)
+{
+    int from = spool_read_open(s, d->id, e);
+    int r;
+
+    if (from < 0)
+        return from;
+    r = t->earlier ? -EEXIST : spool_link(s, d->id, t->dir, t->name);
+    if (r == -EEXIST && same_file(from, t->dir, t->name))
+        r = 0;
+    if (r == 0) {
+        r = sys->openat(t->dir, t->name, O_RDONLY, 0);
+    } else if (r == -EXDEV || r == -EMLINK || r == -EPERM || r == -EOPNOTSUPP || r == -EEXIST) {
+        r = write_file(d, t, from);
+    }
+    (void)sys->close(from);
+    return r < 0 ? err_set(e, r, "write %s for %s: %s", d->name, d->user, err_text(r)) : r;
+}
+
+/* In cur/ nothing is synced later, so it is done at once; this only happens in recovery. */
+static int settle_in_cur(const struct target *t, int fd)
+{
+    int r = sys->fsync(fd);
+
+    if (r == 0)
+        r = sys->fsync(t->dir);
+    if (r < 0) {
+        (void)sys->close(fd);
+        (void)sys->unlinkat(t->dir, t->name);
+        return r;
+    }
+    return fd;
+}
+
+static int deliver_to(struct maildirs *m, struct spool *s, struct maildir_delivery *d, struct target *t, struct err *e)
+{
+    bool in_cur = false;
+    int fd;
+
+    t->dir = t->box->dir_new;
+    t->earlier = d->maybe_there && earlier_find(m, t->box, d->id, d->seq, &in_cur, t->name);
+    if (!t->earlier)
+        (void)slice_copy(slice_str(d->name), t->name, sizeof t->name); /* fits: both have MAILDIR_NAME octets */
+    if (in_cur) {
+        t->dir = mailbox_dir(m, d->user, "cur");
+        if (t->dir < 0)
+            return err_set(e, t->dir, "open cur/ of %s: %s", d->user, err_text(t->dir));
+    }
+    fd = d->spooled ? link_file(s, d, t, e) : write_file(d, t, -1);
+    if (fd >= 0 && in_cur)
+        fd = settle_in_cur(t, fd);
+    if (fd < 0 && !d->spooled)
+        (void)err_set(e, fd, "write %s for %s: %s", d->name, d->user, err_text(fd));
+    if (in_cur)
+        (void)sys->close(t->dir);
+    return fd;
+}
+
+/* Takes the message's room, if there is a quota and it leaves that much. */
+static int take_room(struct maildirs *m, struct mailbox *box, const struct maildir_delivery *d, struct err *e)
+{
+    int64_t max_age = INT64_MAX;
+
+    for (int i = 0; d->quota > 0 && i < 2; i++) {
+        bool fits;
+
+        TRY(mailbox_measure(m, box, max_age, e));
+        (void)pthread_mutex_lock(&m->lock);
+        fits = d->size <= d->quota && box->octets <= d->quota - d->size;
+        (void)pthread_mutex_unlock(&m->lock);
+        if (fits)
+            break;
+        if (i > 0)
+            return err_set(e, -EDQUOT, "the mailbox of %s is full", d->user);
+        max_age = QUOTA_RECOUNT_MS; /* its owner may have deleted mail since it was counted */
+    }
+    mailbox_count(m, box, 1, d->size);
+    return 0;
+}
+
+static int deliver_once(struct maildirs *m, struct spool *s, struct maildir_delivery *d, struct err *e)
+{
+    struct target t = { 0 };
+    int fd;
+
+    TRY(mailbox_acquire(m, d->user, &t.box, e));
+    fd = take_room(m, t.box, d, e);
+    if (fd == 0) {
+        fd = deliver_to(m, s, d, &t, e);
+        if (fd < 0)
+            mailbox_count(m, t.box, -1, d->size);
+        if (fd == -ENOENT || fd == -ESTALE)
+            mailbox_stale(m, t.box);
+        else if (fd >= 0 && t.earlier)
+            mailbox_count(m, t.box, -1, d->size); /* it was counted when it came first */
+    }
+    if (fd >= 0 && t.dir == t.box->dir_new)
+        (void)slice_copy(slice_str(t.name), d->name, sizeof d->name);
+    mailbox_release(m, &t.box);
+    return fd;
+}
+
+int maildir_deliver(struct maildirs *m, struct spool *s, struct maildir_delivery *d, struct err *e)
+{
+    int r = maildir_name_format(d->received_ms, d->id, d->seq, m->host, d->size, d->wire_size, d->name, sizeof d->name);
+
+    d->fd = -1;
+    if (r < 0)
+        return err_set(e, r, "the file name is too long");
+    r = deliver_once(m, s, d, e);
+    if (r == -ENOENT || r == -ESTALE) /* a directory that we held open was removed: make it again, once */
+        r = deliver_once(m, s, d, e);
+    if (r < 0)
+        return r;
+    d->fd = r;
+    return 0;
+}
+
+static int by_pointer(const void *a, const void *b)
+{
+    const struct mailbox *x = *(struct mailbox *const *)a, *y = *(struct mailbox *const *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Syncs each new/ once; boxes is sorted. Answers into codes, which stand beside boxes. */
+static void sync_directories(struct mailbox *const *boxes, size_t count, int *codes)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (boxes[i] == NULL)
+            continue;
+        codes[i] = i > 0 && boxes[i] == boxes[i - 1] ? codes[i - 1] : sys->fsync(boxes[i]->dir_new);
+    }
+}
+
+static int code_of(struct mailbox *const *boxes, const int *codes, size_t count, struct mailbox *box)
+{
+    struct mailbox *const *at = bsearch(&box, boxes, count, sizeof *boxes, by_pointer);
+
+    return codes[at - boxes];
+}
+
+void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries, size_t count, int *results)
+{
+    struct mailbox **held = mem_array(count, sizeof(struct mailbox *));
+    struct mailbox **sorted = mem_array(count, sizeof(struct mailbox *));
+    int *codes = mem_array(count, sizeof(int));
+
+    for (size_t i = 0; i < count; i++) /* all on their way before the first is waited for */
+        if (deliveries[i]->fd >= 0)
+            (void)sync_file_range(deliveries[i]->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    for (size_t i = 0; i < count; i++) {
+        struct maildir_delivery *d = deliveries[i];
+
+        results[i] = d->fd >= 0 ? sys->fsync(d->fd) : 0;
+        if (d->fd >= 0 && sys->close(d->fd) < 0 && results[i] == 0)
+            results[i] = -EIO;
+        d->fd = -1;
+        if (mailbox_acquire(m, d->user, &held[i], NULL) < 0)
+            results[i] = results[i] < 0 ? results[i] : -EIO;
+        sorted[i] = held[i];
+    }
+    qsort(sorted, count, sizeof(struct mailbox *), by_pointer);
+    sync_directories(sorted, count, codes);
+    for (size_t i = 0; i < count; i++) {
+        if (held[i] == NULL)
+            continue;
+        if (results[i] == 0)
+            results[i] = code_of(sorted, codes, count, held[i]);
+        if (results[i] < 0) {
+            (void)sys->unlinkat(held[i]->dir_new, deliveries[i]->name);
+            mailbox_count(m, held[i], -1, deliveries[i]->size);
+            mailbox_stale(m, held[i]); /* and with it the list of earlier copies */
+        }
+    }
+    for (size_t i = 0; i < count; i++)
+        if (held[i] != NULL)
+            mailbox_release(m, &held[i]);
+    mem_free(held);
+    mem_free(sorted);
+    mem_free(codes);
+}

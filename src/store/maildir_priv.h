@@ -1,0 +1,72 @@
+/* facteur: store/maildir_priv: mailboxes that are open, shared by delivery, usage and sweep.
+ * Purpose:   keeps the directories of recently used mailboxes open and their sizes counted.
+ * Owner:     struct maildirs.
+ * Thread:    any job; `lock` guards the table and the numbers, never a call that writes mail. It is the only lock of
+ *            the store: deliveries into one mailbox run on several pool threads, and a table for each job would open
+ *            three directories anew for every message.
+ * Limits:    MAILBOXES_OPEN mailboxes hold descriptors (two each), MAILBOXES_KNOWN are remembered; the least recently
+ *            used goes first.
+ * Standards: none. */
+#ifndef FACTEUR_STORE_MAILDIR_PRIV_H
+#define FACTEUR_STORE_MAILDIR_PRIV_H
+
+#include "facteur/base/list.h"
+#include "facteur/base/map.h"
+#include "facteur/store/maildir.h"
+
+#include <pthread.h>
+
+enum {
+    MAILBOXES_OPEN = 64,
+    MAILBOXES_KNOWN = 1024,
+    MAILBOX_FRESH_MS = 5000,   /* directories are looked up again after it: they may have been moved or made anew */
+    MAILBOX_EARLIER_MS = 30000 /* how long a list of earlier copies is believed */
+};
+
+struct earlier; /* the earlier copies found in one mailbox */
+
+struct mailbox {
+    struct link link; /* in maildirs.recent, the last used first */
+    char *user;
+    int tmp, dir_new; /* -1 while closed */
+    unsigned users;   /* jobs that hold it: not closed then */
+    bool synced;      /* the entries of its directories were made durable by this process */
+    bool stale;       /* to be opened again before the next use */
+    bool orphan;      /* no longer in the table; freed by the last that releases it */
+    int64_t opened_ms;
+    bool counted;
+    uint64_t octets, messages;
+    int64_t counted_ms;
+    struct earlier *earlier;
+};
+
+struct maildirs {
+    int state;
+    char host[33];
+    pthread_mutex_t lock;
+    struct map by_user;
+    struct link recent;
+    size_t known, open;
+};
+
+/* Makes what is missing, opens tmp/ and new/, and holds the mailbox until it is released. */
+int mailbox_acquire(struct maildirs *m, const char *user, struct mailbox **ret, struct err *e) MUST_USE;
+void mailbox_release(struct maildirs *m, struct mailbox **box);
+void mailbox_stale(struct maildirs *m, struct mailbox *box); /* its directories are not what they were */
+
+/* Adds to (or takes from) the counted size. */
+void mailbox_count(struct maildirs *m, struct mailbox *box, int messages, uint64_t octets);
+
+/* Counts a mailbox whose size is not known, or that was counted more than max_age_ms ago. */
+int mailbox_measure(struct maildirs *m, struct mailbox *box, int64_t max_age_ms, struct err *e) MUST_USE;
+
+/* An open directory of the mailbox: "cur". */
+int mailbox_dir(struct maildirs *m, const char *user, const char *name) MUST_USE;
+
+/* An earlier copy of (id, seq) in new/ or cur/: true with its name and place. Reads both directories once, then keeps
+ * the list for a while. */
+bool earlier_find(struct maildirs *m, struct mailbox *box, uint64_t id, uint32_t seq, bool *ret_in_cur,
+                  char name[MAILDIR_NAME]);
+void earlier_free(struct earlier **list);
+
+#endif
