@@ -38,6 +38,12 @@ struct conf_listener {
     enum conf_tls tls;
     struct conf_networks proxy_from; /* PROXY header is required from these and refused from others */
     bool fix_bare_newlines;          /* trusted networks only */
+    bool optional;                   /* from "*" or "loopback": skipped where the system lacks the address family */
+    struct conf_place at;
+};
+
+struct conf_certificate {
+    const char *certificate, *key; /* absolute paths of PEM files */
     struct conf_place at;
 };
 
@@ -50,13 +56,14 @@ struct conf_user {
     struct conf_strings senders; /* further addresses it may send as: "sales@example.org", "@example.org", "*" */
     uint64_t quota;              /* octets; 0: none */
     unsigned services;           /* bits of enum conf_user_service */
-    bool enabled;
+    bool enabled;                /* false: no login, and mail to it is refused with 550 5.2.1 */
     struct conf_place at;
 };
 enum conf_user_service { USER_SUBMISSION = 1, USER_IMAP = 2, USER_POP3 = 4 };
 
 struct conf_alias {
-    const char *name;            /* key form "local@domain"; "@domain" is the catch-all */
+    const char *name;            /* key form "local@domain"; "@domain" is the catch-all. postmaster@ and abuse@ are
+                                  * always there, or a user or the catch-all takes them */
     struct conf_strings targets; /* addresses, canonical */
     struct conf_place at;
 };
@@ -134,20 +141,22 @@ struct config {
     size_t listener_count;
 
     struct {
-        struct {
-            const char *certificate, *key;
-            struct conf_place at;
-        } * pairs;
+        struct conf_certificate *pairs;
         size_t pair_count;
         const char *ca; /* for verifying next hops; NULL: the system's */
     } tls;
 
-    /* By key form; values are conf_domain, conf_user, conf_alias. */
+    /* By key form; values are conf_domain, conf_user, conf_alias. The lists have the same in the file's order, the
+     * aliases of a domain standing together. */
     struct map domains, users, aliases;
+    const struct conf_domain **domain_list;
+    const struct conf_user **user_list;
+    const struct conf_alias **alias_list;
     const char *users_file; /* what `facteur user` rewrites, or NULL */
 
     struct {
-        bool plain, login, scram;
+        bool plain, login;
+        bool scram; /* in effect: asked for, and every user that has a password has a {SCRAM-SHA-256} one */
     } auth;
 
     struct {
@@ -188,7 +197,8 @@ void conf_problems_clear(struct conf_problems *p);
 /* Reads, checks and completes; *ret has one reference. -EINVAL with at least one problem, and nothing in *ret. */
 int config_load(const char *path, struct config **ret, struct conf_problems *problems) MUST_USE;
 /* The same from memory: for tests, fuzzing and the embedded default. `name` stands for the file in messages; included
- * files are relative to its directory. */
+ * files are relative to its directory. NULL: the text stands alone and no other file is looked at; users_file and
+ * {file: …} are problems then, and certificates are taken as they are. */
 int config_parse(const char *name, struct slice text, struct config **ret, struct conf_problems *problems) MUST_USE;
 
 struct config *config_ref(struct config *c);
@@ -203,6 +213,10 @@ int config_reference(struct buf *out) MUST_USE;
 const struct conf_domain *config_domain(const struct config *c, const char *domain);
 const struct conf_user *config_user(const struct config *c, const char *key);
 const struct conf_alias *config_alias(const struct config *c, const char *key);
+/* Who takes mail for an address of a declared domain: a user or an alias of that name, the same without the domain's
+ * sub-address, or the catch-all. The one that it is goes to *ret_user or *ret_alias. */
+enum conf_recipient_kind config_recipient(const struct config *c, const struct address *address,
+                                          const struct conf_user **ret_user, const struct conf_alias **ret_alias);
 /* A login as typed: an address, or a bare name that gets default_domain. */
 const struct conf_user *config_login(const struct config *c, struct slice login);
 
