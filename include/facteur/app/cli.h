@@ -38,6 +38,7 @@ struct cli_command {
 /* A parsed command line. */
 struct cli {
     const struct cli_command *command;
+    const char *topic;  /* a group's word without a command behind it ("queue --help"), or NULL */
     const char *config; /* --config, else FACTEUR_CONFIG, else CLI_DEFAULT_CONFIG */
     const char *socket; /* --socket, or NULL: control.sock in the state directory */
     bool help;

@@ -9,6 +9,8 @@
 
 #include "facteur/conf/config.h"
 
+#include <sys/types.h>
+
 /* At the start: no core files, not dumpable, no new privileges, as many descriptors as the hard limit has, umask 077.
  */
 int privs_limits(struct err *e) MUST_USE;
@@ -19,5 +21,19 @@ int privs_limits(struct err *e) MUST_USE;
  * Landlock: the policy's files, certificates and the system's resolver and CA files can be read, the state directory
  * and the log's directory written, nothing executed. */
 int privs_drop(const struct config *c, struct err *e) MUST_USE;
+
+/* The user that the server runs as when root starts it: run_as, or "facteur". -ENOENT (with words) when there is none,
+ * -EPERM when it is root. */
+struct privs_user {
+    const char *name; /* the config's or a constant */
+    uid_t uid;
+    gid_t gid;
+};
+int privs_find_user(const struct config *c, struct privs_user *ret, struct err *e) MUST_USE;
+
+/* For a command that root runs: makes the state directory if it is missing and acts as the server's user (else as the
+ * state directory's owner) until privs_return. */
+int privs_borrow(const struct config *c, struct err *e) MUST_USE;
+void privs_return(void);
 
 #endif

@@ -37,11 +37,11 @@ struct control_env {
     struct spool *spool;
     struct history *history;
     void *ctx;
-    json_t *(*status)(void *ctx); /* a new object; becomes the answer's "status" */
+    json_t *(*status)(void *ctx); /* a new object: the answer's "status"; its "queue" gets the database's counts */
     /* Loads the policy anew: 0, or negative with the reasons (lines) in messages. Warnings may stand there at 0. */
     int (*reload)(void *ctx, struct buf *messages);
     void (*flushed)(void *ctx, uint64_t id);   /* 0: all; due times are changed in the database already */
-    void (*deleted)(void *ctx, uint64_t id);   /* the row is gone: forget it */
+    void (*deleted)(void *ctx, uint64_t id);   /* row and spool file are gone, history is told: forget it */
     bool (*is_active)(void *ctx, uint64_t id); /* is being delivered now: then a delete is refused */
 };
 
@@ -56,14 +56,12 @@ void control_close(struct control **c);
 /* The requests; every answer has "ok": true, or false with "error" (for a person) and "code" (for a program: one of
  * bad-request, not-found, busy, config, failed).
  *   {"do": "status"}                                     → "status": {…}
- *   {"do": "reload"}                                     → "messages": "…"
+ *   {"do": "reload"}                                     → "loaded": true or false, "messages": "…"
  *   {"do": "queue-list", "after": ID?, "max": N?}        → "messages": […], "next": ID when there are more
  *   {"do": "queue-show", "id": ID, "from": N?}           → "message": {…}, "next_recipient": N when there are more
  *   {"do": "queue-history", "id": ID}                    → "events": […]
  *   {"do": "queue-body", "id": ID, "offset": N?}         → "size": N, "data": base64
  *   {"do": "queue-flush", "id": ID?}                     → "flushed": ID or "all"
- *   {"do": "queue-delete", "id": ID}                     → "deleted": 1
- *   {"do": "queue-delete", "all": true, "after": ID?}    → "deleted": N, "skipped": N, "next": ID when there are more
- */
+ *   {"do": "queue-delete", "id": ID}                     → "deleted": ID (busy: it is being delivered now) */
 
 #endif

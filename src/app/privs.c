@@ -1,0 +1,172 @@
+#include "facteur/app/privs.h"
+
+#include "facteur/base/log.h"
+
+#include "privs_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_USER "facteur"
+
+enum { PASSWD_TEXT = 16 * 1024 };
+
+/* The leak checker of a test build traces its own process, which must be dumpable for that. */
+#if defined(__SANITIZE_ADDRESS__)
+#define CHECKED_BUILD 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CHECKED_BUILD 1
+#endif
+#endif
+#ifndef CHECKED_BUILD
+#define CHECKED_BUILD 0
+#endif
+
+static int hide_memory(struct err *e)
+{
+    if (!CHECKED_BUILD && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return err_set(e, -errno, "PR_SET_DUMPABLE: %s", err_text(-errno));
+    return 0;
+}
+
+int privs_limits(struct err *e)
+{
+    const struct rlimit none = { 0, 0 };
+    struct rlimit files;
+
+    umask(077);
+    if (setrlimit(RLIMIT_CORE, &none) < 0)
+        return err_set(e, -errno, "RLIMIT_CORE: %s", err_text(-errno));
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return err_set(e, -errno, "RLIMIT_NOFILE: %s", err_text(-errno));
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+        return err_set(e, -errno, "RLIMIT_NOFILE: %s", err_text(-errno));
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_set(e, -errno, "PR_SET_NO_NEW_PRIVS: %s", err_text(-errno));
+    return hide_memory(e);
+}
+
+int privs_find_user(const struct config *c, struct privs_user *ret, struct err *e)
+{
+    const char *name = c->run_as != NULL ? c->run_as : DEFAULT_USER;
+    struct passwd entry, *found = NULL;
+    char text[PASSWD_TEXT];
+    int code = getpwnam_r(name, &entry, text, sizeof text, &found);
+
+    if (found == NULL && code != 0 && code != ENOENT && code != ESRCH)
+        return err_set(e, -code, "looking for the user %s: %s", name, err_text(-code));
+    if (found == NULL && c->run_as != NULL)
+        return err_set(e, -ENOENT, "run_as: there is no user %s on this system", name);
+    if (found == NULL)
+        return err_set(e, -ENOENT,
+                       "started as root without a user to become: make one (useradd --system --shell "
+                       "/usr/sbin/nologin " DEFAULT_USER "), or name one with run_as in %s, or start facteur as an "
+                       "ordinary user",
+                       c->file);
+    if (found->pw_uid == 0 || found->pw_gid == 0)
+        return err_set(e, -EPERM, "run_as: %s is root or of root's group; name an ordinary user", name);
+    *ret = (struct privs_user){ name, found->pw_uid, found->pw_gid };
+    return 0;
+}
+
+/* The state directory is there and, if root made it, the user's. */
+static int give_state(const char *state, const struct privs_user *user, struct err *e)
+{
+    struct stat st;
+    int fd, code = 0;
+
+    if (mkdir(state, 0700) < 0 && errno != EEXIST)
+        return err_set(e, -errno, "%s: cannot be made: %s", state, err_text(-errno));
+    fd = open(state, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(e, -errno, "%s: %s", state, err_text(-errno));
+    if (fstat(fd, &st) < 0 || (st.st_uid == 0 && fchown(fd, user->uid, user->gid) < 0))
+        code = err_set(e, -errno, "%s: cannot be given to %s: %s", state, user->name, err_text(-errno));
+    close(fd);
+    return code;
+}
+
+/* The log file was opened as root; after a rotation it must be writable for the user. */
+static int give_log(const struct config *c, const struct privs_user *user, struct err *e)
+{
+    struct stat st;
+    int fd, code = 0;
+
+    if (c->log.target != LOG_TARGET_FILE || c->log.path == NULL)
+        return 0;
+    fd = open(c->log.path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return 0; /* log_open has said what there is to say */
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 && st.st_nlink == 1 &&
+        fchown(fd, user->uid, user->gid) < 0)
+        code = err_set(e, -errno, "%s: cannot be given to %s: %s", c->log.path, user->name, err_text(-errno));
+    close(fd);
+    return code;
+}
+
+static int become(const struct privs_user *user, struct err *e)
+{
+    if (initgroups(user->name, user->gid) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
+        setresuid(user->uid, user->uid, user->uid) < 0)
+        return err_set(e, -errno, "cannot become %s: %s", user->name, err_text(-errno));
+    if (setresuid(0, 0, 0) == 0 || seteuid(0) == 0 || setresgid(0, 0, 0) == 0 || setegid(0) == 0 || getuid() == 0)
+        return err_set(e, -EPERM, "root is still within reach after becoming %s", user->name);
+    return 0;
+}
+
+int privs_drop(const struct config *c, struct err *e)
+{
+    struct privs_user user;
+
+    if (geteuid() == 0 || getuid() == 0) {
+        TRY(privs_find_user(c, &user, e));
+        TRY(give_state(c->state, &user, e));
+        TRY(give_log(c, &user, e));
+        TRY(become(&user, e));
+        TRY(hide_memory(e)); /* a change of user undoes it */
+        LOG(INFO, "privileges", kv_str("user", user.name));
+    }
+    /* SQLite's temporary files are out of reach elsewhere. */
+    if (setenv("SQLITE_TMPDIR", c->state, 0) < 0)
+        return err_set(e, -errno, "SQLITE_TMPDIR: %s", err_text(-errno));
+    privs_landlock(c);
+    return 0;
+}
+
+/* --- for commands --- */
+
+int privs_borrow(const struct config *c, struct err *e)
+{
+    struct privs_user user;
+    struct stat st;
+    int code = privs_find_user(c, &user, e);
+
+    if (code == 0) {
+        code = give_state(c->state, &user, e);
+    } else if (c->run_as == NULL && stat(c->state, &st) == 0) { /* a server that nobody starts as root */
+        user = (struct privs_user){ "the state directory's owner", st.st_uid, st.st_gid };
+        code = 0;
+    }
+    if (code < 0)
+        return code;
+    if (setegid(user.gid) < 0 || seteuid(user.uid) < 0) {
+        code = err_set(e, -errno, "cannot act as %s: %s", user.name, err_text(-errno));
+        privs_return();
+    }
+    return code;
+}
+
+void privs_return(void)
+{
+    if (seteuid(getuid()) < 0 || setegid(getgid()) < 0)
+        abort(); /* a process that does not know who it is must not go on */
+}
