@@ -3,8 +3,10 @@
 
 #include "facteur/base/buf.h"
 #include "facteur/base/mem.h"
+#include "facteur/store/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +49,7 @@ static int open_file(const char *state, const char *name, sqlite3 **ret, struct 
 {
     char *dir = realpath(state, NULL);
     struct buf path;
-    int r, rc;
+    int r, rc, fd;
 
     if (dir == NULL)
         return err_set(e, -errno, "%s: %s", state, err_text(-errno));
@@ -58,6 +60,9 @@ static int open_file(const char *state, const char *name, sqlite3 **ret, struct 
         buf_clear(&path);
         return err_set(e, -ENAMETOOLONG, "%s: the path is too long", state);
     }
+    fd = sys->openat(AT_FDCWD, buf_cstr(&path), O_RDWR | O_CREAT, 0600); /* SQLite would make it 0644 */
+    if (fd >= 0)
+        (void)sys->close(fd);
     rc = sqlite3_open_v2(buf_cstr(&path), ret,
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
     buf_clear(&path);
@@ -146,6 +151,14 @@ int db_row(sqlite3 *db, sqlite3_stmt *s, struct err *e)
     r = rc == SQLITE_DONE ? 0 : db_fail(db, rc, e);
     (void)sqlite3_reset(s);
     return r;
+}
+
+void db_undo(sqlite3 *db, sqlite3_stmt *rollback)
+{
+    if (sqlite3_get_autocommit(db))
+        return;
+    (void)sqlite3_step(rollback);
+    (void)sqlite3_reset(rollback);
 }
 
 int db_number(sqlite3 *db, const char *sql, int64_t fallback, int64_t *ret, struct err *e)

@@ -29,6 +29,9 @@ int db_run(sqlite3 *db, sqlite3_stmt *s, struct err *e) MUST_USE;
 /* Steps a statement: 1 with a row, 0 at the end (and reset), negative (and reset). */
 int db_row(sqlite3 *db, sqlite3_stmt *s, struct err *e) MUST_USE;
 
+/* Rolls back what is left of a failed transaction: after FULL and IOERR SQLite has done it by itself. */
+void db_undo(sqlite3 *db, sqlite3_stmt *rollback);
+
 /* The one integer that a constant query gives; `fallback` without a row. */
 int db_number(sqlite3 *db, const char *sql, int64_t fallback, int64_t *ret, struct err *e) MUST_USE;
 

@@ -148,8 +148,8 @@ int history_write(struct history *h, const struct link *events, struct err *e)
                 e);
     if (r == 0)
         r = db_run(h->db, h->stmt[H_COMMIT], e);
-    if (r < 0 && !sqlite3_get_autocommit(h->db))
-        (void)db_run(h->db, h->stmt[H_ROLLBACK], NULL);
+    if (r < 0)
+        db_undo(h->db, h->stmt[H_ROLLBACK]);
     return r;
 }
 

@@ -121,7 +121,7 @@ static int deliver_to(struct maildirs *m, struct spool *s, struct maildir_delive
     t->dir = t->box->dir_new;
     t->earlier = d->maybe_there && earlier_find(m, t->box, d->id, d->seq, &in_cur, t->name);
     if (!t->earlier)
-        (void)slice_copy(slice_str(d->name), t->name, sizeof t->name); /* fits: both have MAILDIR_NAME octets */
+        memcpy(t->name, d->name, sizeof t->name);
     if (in_cur) {
         t->dir = mailbox_dir(m, d->user, "cur");
         if (t->dir < 0)
@@ -176,7 +176,7 @@ static int deliver_once(struct maildirs *m, struct spool *s, struct maildir_deli
             mailbox_count(m, t.box, -1, d->size); /* it was counted when it came first */
     }
     if (fd >= 0 && t.dir == t.box->dir_new)
-        (void)slice_copy(slice_str(t.name), d->name, sizeof d->name);
+        memcpy(d->name, t.name, sizeof d->name);
     mailbox_release(m, &t.box);
     return fd;
 }

@@ -312,8 +312,7 @@ int queue_apply(struct queue *q, struct link *ops, struct err *e)
             q->id_reserve = newest + QUEUE_ID_RESERVE;
         return 0;
     }
-    if (!sqlite3_get_autocommit(q->db)) /* FULL and IOERR have rolled back by themselves */
-        (void)db_run(q->db, q->stmt[Q_ROLLBACK], NULL);
+    db_undo(q->db, q->stmt[Q_ROLLBACK]);
     LIST_EACH (it, ops) {
         LIST_ENTRY(it, struct queue_op, link)->message_gone = false;
     }
@@ -335,8 +334,8 @@ int queue_delete(struct queue *q, uint64_t id, struct err *e)
         r = err_set(e, -ENOENT, "no such message in the queue");
     if (r == 0)
         r = db_run(q->db, q->stmt[Q_COMMIT], e);
-    if (r < 0 && !sqlite3_get_autocommit(q->db))
-        (void)db_run(q->db, q->stmt[Q_ROLLBACK], NULL);
+    if (r < 0)
+        db_undo(q->db, q->stmt[Q_ROLLBACK]);
     return r;
 }
 

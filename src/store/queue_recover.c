@@ -175,7 +175,7 @@ int queue_schema(struct queue *q, struct err *e)
         r = db_exec(q->db, upgrades[version], e);
     if (r == 0)
         r = db_exec(q->db, "COMMIT", e);
-    if (r < 0)
-        (void)db_exec(q->db, "ROLLBACK", NULL);
+    if (r < 0) /* the error that counts is in e */
+        (void)sqlite3_exec(q->db, "ROLLBACK", NULL, NULL, NULL);
     return r;
 }
