@@ -35,9 +35,9 @@ static void reads_to_one_canonical_form(void **state)
     assert_address("User@Example.ORG", "User", "example.org", "User@example.org");
     assert_address("a.b+c@x.example.", "a.b+c", "x.example", "a.b+c@x.example");
     assert_address("\"a.b\"@example.org", "a.b", "example.org", "a.b@example.org");
-    assert_address("\"a\\b\"@example.org", "a\\b", "example.org", "\"a\\\\b\"@example.org");
-    assert_address("\"\\a\"@example.org", "\\a", "example.org", "\"\\\\a\"@example.org");
-    assert_address("\"\a b\"c\"@example.org", "a b\"c", "example.org", "\"a b\"c\"@example.org");
+    assert_address("\"a\\\\b\"@example.org", "a\\b", "example.org", "\"a\\\\b\"@example.org");
+    assert_address("\"\\a\"@example.org", "a", "example.org", "a@example.org");
+    assert_address("\"\\a b\\\"c\"@example.org", "a b\"c", "example.org", "\"a b\\\"c\"@example.org");
     assert_address("\"a@b\"@example.org", "a@b", "example.org", "\"a@b\"@example.org");
     assert_address("\".a\"@example.org", ".a", "example.org", "\".a\"@example.org");
     assert_address("u%h@example.org", "u%h", "example.org", "u%h@example.org");
@@ -180,7 +180,8 @@ static void reads_paths(void **state)
     assert_path("<postmaster>", 0, "postmaster", "", "");
     assert_path("<>x", 0, "", "", "x");
     assert_path("<\"a>b\"@example.org>", 0, "a>b", "example.org", "");
-    assert_path("<\"a\\\"@example.org>", 0, "a\\", "example.org", "");
+    assert_path("<\"a\\\\\"@example.org>", 0, "a\\", "example.org", "");
+    assert_path("<\"a\\\"@example.org>", -EINVAL, "", "", ""); /* the quote is escaped: no end */
     assert_path("<@one.example,@two.example:a@example.org>", 0, "a", "example.org", "");
     assert_path("<@one.example:>", -EINVAL, "", "", "");
     assert_path("<@one.example>", -EINVAL, "", "", "");
