@@ -124,14 +124,14 @@ void check_networks(struct load *l, const char *key, const struct node *n)
         if (it->kind != NODE_SCALAR || network_parse(it->text, &network) < 0 || is_own(&network))
             continue;
         least = network.base.family == 4 ? PUBLIC_BITS_4 : PUBLIC_BITS_6;
-        if (is_translated(&network))
-            problem(l, it, "%s: %s holds addresses that every IPv4 host can have; it would open the relay to the world",
-                    key, shown(l, it));
-        else if (network.bits < least)
+        if (network.bits < least)
             problem(l, it,
                     "%s: %s would open the relay to the world: a network of public addresses needs a prefix of /%u or "
                     "longer%s",
                     key, shown(l, it), least, own_inside(l, &network));
+        else if (is_translated(&network))
+            problem(l, it, "%s: %s holds addresses that every IPv4 host can have; it would open the relay to the world",
+                    key, shown(l, it));
         else
             count_public(&network, &of_4, &of_6);
     }
