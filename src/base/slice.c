@@ -117,3 +117,11 @@ bool slice_same_secret(struct slice a, struct slice b)
         diff = (unsigned char)(diff | ((unsigned char)a.p[i] ^ (unsigned char)b.p[i]));
     return diff == 0;
 }
+
+void slice_clip(struct slice s, char *to, size_t size)
+{
+    size_t n = s.n < size - 1 ? s.n : size - 1;
+
+    memcpy(to, s.p, n);
+    to[n] = '\0';
+}

@@ -59,6 +59,9 @@ int slice_u64(struct slice s, uint64_t max, uint64_t *ret);
 /* Copies into a NUL-terminated array of `size`; -ENOBUFS (nothing written) if it does not fit or holds a NUL. */
 int slice_copy(struct slice s, char *to, size_t size) __attribute__((warn_unused_result));
 
+/* Copies as much as fits into a NUL-terminated array: for texts that a person reads. */
+void slice_clip(struct slice s, char *to, size_t size);
+
 /* Equal in constant time for equal lengths. */
 bool slice_same_secret(struct slice a, struct slice b);
 

@@ -1,0 +1,360 @@
+#include "facteur/app/server.h"
+
+#include "facteur/app/privs.h"
+#include "facteur/base/clock.h"
+#include "facteur/base/log.h"
+#include "facteur/base/mem.h"
+#include "facteur/flow/remote.h"
+#include "facteur/flow/schedule.h"
+#include "facteur/io/timer.h"
+#include "server_priv.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { SOCKET_PATH = 108 };
+
+/* --- reload --- */
+
+int server_load_tls(const struct config *config, struct tls_server **ret, struct tls_client **ret_client, struct err *e)
+{
+    struct tls_server *server = NULL;
+    struct tls_files *files = mem_array(config->tls.pair_count, sizeof *files);
+    int code = 0;
+
+    for (size_t i = 0; i < config->tls.pair_count; i++)
+        files[i] = (struct tls_files){ config->tls.pairs[i].certificate, config->tls.pairs[i].key };
+    if (config->tls.pair_count > 0)
+        code = tls_server_new(files, config->tls.pair_count, NULL, &server, e);
+    mem_free(files);
+    if (code < 0)
+        return code;
+    code = tls_client_new(config->tls.ca, ret_client, e);
+    if (code < 0) {
+        tls_server_unref(&server);
+        return code;
+    }
+    *ret = server;
+    return 0;
+}
+
+static int check_unchangeable(const struct server *s, const struct config *fresh, struct err *e)
+{
+    if (strcmp(s->config->state, fresh->state) != 0)
+        return err_set(e, -EINVAL, "the state directory cannot change while facteur runs (%s to %s): restart it",
+                       s->config->state, fresh->state);
+    return 0;
+}
+
+static void take_config(struct server *s, struct config *fresh, struct tls_server *tls, struct tls_client *client)
+{
+    smtp_service_set_tls(s->smtp, tls);
+    tls_server_unref(&s->tls);
+    s->tls = tls;
+    flow_configure(&s->flow, fresh, client);
+    tls_client_unref(&client);
+    config_unref(&s->config);
+    s->config = fresh;
+}
+
+/* What does not fit is left out: the first problems are the ones to mend. */
+static void say(struct buf *messages, struct slice text)
+{
+    if (text.n > 0 && buf_add(messages, text.p, text.n) < 0)
+        LOG(DEBUG, "message-too-long", kv_num("size", (int64_t)text.n));
+}
+
+/* A new snapshot, or everything as it was. */
+static int reload(void *server, struct buf *messages)
+{
+    struct server *s = server;
+    struct conf_problems problems = { 0 };
+    struct config *fresh = NULL;
+    struct tls_server *tls = NULL;
+    struct tls_client *client = NULL;
+    struct err e = { 0 };
+    int code = config_load(s->config_path, &fresh, &problems);
+
+    say(messages, buf_slice(&problems.text));
+    conf_problems_clear(&problems);
+    if (code == 0)
+        code = check_unchangeable(s, fresh, &e);
+    if (code == 0)
+        code = server_load_tls(fresh, &tls, &client, &e);
+    if (code == 0)
+        code = server_listen(s, fresh, &e);
+    if (code == 0)
+        code = log_open(fresh->log.target, fresh->log.path, fresh->log.format, fresh->log.level, &e);
+    say(messages, slice_str(e.text));
+    if (code < 0) {
+        LOG(ERROR, "reload-failed", kv_slice("reason", buf_slice(messages)),
+            kv_str("advice", "the old configuration stays in force"));
+        tls_server_unref(&tls);
+        tls_client_unref(&client);
+        config_unref(&fresh);
+        return code;
+    }
+    take_config(s, fresh, tls, client);
+    LOG(INFO, "reloaded", kv_str("config", fresh->file), kv_slice("messages", buf_slice(messages)));
+    return 0;
+}
+
+static void on_hangup(void *owner, int signum)
+{
+    struct buf messages;
+    struct err e = { 0 };
+
+    (void)signum;
+    buf_init(&messages, 64 * 1024);
+    if (log_reopen(&e) < 0)
+        LOG(ERROR, "log-not-reopened", kv_str("reason", e.text));
+    (void)reload(owner, &messages);
+    buf_clear(&messages);
+}
+
+/* --- the end --- */
+
+static void mail_finished(void *owner)
+{
+    ((struct server *)owner)->phase = SERVER_DRAINS_POOL;
+}
+
+static void sessions_closed(void *owner)
+{
+    struct server *s = owner;
+
+    s->phase = SERVER_FINISHES_MAIL;
+    flow_stop(&s->flow, mail_finished, s);
+}
+
+static void on_deadline(void *owner)
+{
+    struct server *s = owner;
+
+    LOG(WARNING, "stopped-in-haste",
+        kv_str("advice", "what is not finished is in the queue and goes on at the next start"));
+    s->cut_off = true;
+    loop_stop(s->loop);
+}
+
+static void on_stop(void *owner, int signum)
+{
+    struct server *s = owner;
+
+    if (s->phase != SERVER_RUNS) {
+        log_flush();
+        _exit(EX_OK); /* the second signal; everything that was acknowledged is on the disk */
+    }
+    LOG(INFO, "stopping", kv_num("signal", signum));
+    s->phase = SERVER_CLOSES_SESSIONS;
+    timer_set(s->deadline, s->config->limits.timeout.shutdown);
+    server_unlisten(s);
+    smtp_service_stop(s->smtp, sessions_closed, s);
+}
+
+static void on_turn(void *owner)
+{
+    struct server *s = owner;
+
+    flow_turn(&s->flow);
+    log_flush();
+    if (s->phase == SERVER_DRAINS_POOL && job_pool_idle(s->pool)) {
+        s->phase = SERVER_ENDED;
+        loop_stop(s->loop);
+    }
+}
+
+/* --- the command line's wishes --- */
+
+static void on_flushed(void *owner, uint64_t id)
+{
+    struct server *s = owner;
+
+    (void)id;
+    remote_revive(s->flow.remote);
+    schedule_wake(&s->flow);
+}
+
+static void on_deleted(void *owner, uint64_t id)
+{
+    (void)owner;
+    (void)id; /* the row is gone, and what is active cannot be deleted */
+}
+
+static bool is_active(void *owner, uint64_t id)
+{
+    return schedule_is_active(&((struct server *)owner)->flow, id);
+}
+
+static int open_control(struct server *s, struct err *e)
+{
+    struct control_env env = { .loop = s->loop,
+                               .pool = s->pool,
+                               .queue = s->flow.queue,
+                               .spool = s->flow.spool,
+                               .history = s->flow.history,
+                               .ctx = s,
+                               .status = server_status,
+                               .reload = reload,
+                               .flushed = on_flushed,
+                               .deleted = on_deleted,
+                               .is_active = is_active };
+    char path[SOCKET_PATH];
+
+    if (snprintf(path, sizeof path, "%s/control.sock", s->config->state) >= (int)sizeof path)
+        return err_set(e, -ENAMETOOLONG, "%s/control.sock: longer than a Unix socket's path may be (107 octets)",
+                       s->config->state);
+    return control_new(&env, path, &s->control, e);
+}
+
+/* --- the beginning --- */
+
+static int load_config(struct server *s, struct err *e)
+{
+    struct conf_problems problems = { 0 };
+    int code = config_load(s->config_path, &s->config, &problems);
+
+    if (problems.text.n > 0)
+        (void)fwrite(problems.text.p, 1, problems.text.n, stderr);
+    if (code < 0)
+        (void)err_set(e, code, "%s: %u problem%s; nothing was started", s->config_path, problems.count,
+                      problems.count == 1 ? "" : "s");
+    conf_problems_clear(&problems);
+    return code;
+}
+
+static bool has_row(void *queue, uint64_t id)
+{
+    struct queue_message *m = NULL;
+    struct err ignored = { 0 };
+    int code = queue_get(queue, id, false, &m, &ignored);
+
+    queue_message_free(&m);
+    return code != -ENOENT; /* when in doubt the file stays */
+}
+
+static void sweep(struct server *s)
+{
+    struct err e = { 0 };
+    int spool = spool_sweep(s->flow.spool, has_row, s->flow.queue, &e);
+    int maildirs = maildirs_sweep(s->flow.maildirs, &e);
+
+    if (spool != 0 || maildirs != 0)
+        LOG(INFO, "swept", kv_num("spool", spool), kv_num("maildirs", maildirs), kv_str("reason", e.text));
+}
+
+static int open_state(struct server *s, struct err *e)
+{
+    struct flow *f = &s->flow;
+
+    if (mkdir(s->config->state, 0700) < 0 && errno != EEXIST)
+        return err_set(e, -errno, "%s: %s (state)", s->config->state, err_text(-errno));
+    TRY(queue_open(s->config->state, &f->queue, e));
+    TRY(spool_open(s->config->state, &f->spool, e));
+    TRY(maildirs_open(s->config->state, &f->maildirs, e));
+    if (history_open(s->config->state, &f->history, e) < 0) {
+        LOG(ERROR, "no-history", kv_str("reason", e->text), kv_str("advice", "mail is not affected"));
+        f->history = NULL;
+    }
+    sweep(s);
+    return 0;
+}
+
+static int open_log(const struct config *c, struct err *e)
+{
+    return log_open(c->log.target, c->log.path, c->log.format, c->log.level, e);
+}
+
+static int start(struct server *s, struct err *e)
+{
+    struct tls_client *client = NULL;
+
+    TRY(privs_limits(e));
+    TRY(load_config(s, e));
+    TRY(loop_new(JOB_THREADS, &s->loop, e));
+    TRY(server_load_tls(s->config, &s->tls, &client, e));
+    s->flow.tls = client;
+    TRY(open_log(s->config, e));
+    TRY(server_listen(s, s->config, e));
+    TRY(privs_drop(s->config, e));
+    s->pool = job_pool_new(s->loop);
+    TRY(open_state(s, e));
+    TRY(dns_new(s->loop, s->config->dns.servers, &s->flow.dns, e));
+    s->flow.loop = s->loop;
+    s->flow.pool = s->pool;
+    s->flow.counters = counters_new();
+    flow_start(&s->flow, s->config);
+    s->smtp = smtp_service_new(&s->flow, s->tls);
+    s->deadline = timer_new(s->loop, on_deadline, s);
+    TRY(open_control(s, e));
+    loop_on_turn(s->loop, on_turn, s);
+    TRY(loop_on_signal(s->loop, SIGTERM, on_stop, s));
+    TRY(loop_on_signal(s->loop, SIGINT, on_stop, s));
+    return loop_on_signal(s->loop, SIGHUP, on_hangup, s);
+}
+
+static void finish(struct server *s)
+{
+    control_close(&s->control);
+    smtp_service_free(&s->smtp);
+    timer_close(&s->deadline);
+    flow_clear(&s->flow);
+    dns_free(&s->flow.dns);
+    counters_free(&s->flow.counters);
+    loop_run_once(s->loop);
+    job_pool_free(&s->pool);
+    loop_free(&s->loop);
+    history_close(&s->flow.history);
+    maildirs_close(&s->flow.maildirs);
+    spool_close(&s->flow.spool);
+    queue_close(&s->flow.queue);
+    tls_server_unref(&s->tls);
+    config_unref(&s->config);
+}
+
+static int exit_code(int code)
+{
+    switch (code) {
+    case -EINVAL:
+        return EX_CONFIG;
+    case -EADDRINUSE:
+    case -EBUSY:
+        return EX_TEMPFAIL;
+    case -EBADMSG:
+    case -EPROTO:
+        return EX_DATAERR;
+    default:
+        return EX_CONFIG; /* F8: it starts only when it can write its queue */
+    }
+}
+
+int server_run(const char *config_path, struct err *e)
+{
+    struct server *s = mem_zero(sizeof *s);
+    int code;
+
+    s->config_path = config_path;
+    s->started_ms = clock_wall_ms();
+    list_init(&s->listeners);
+    code = start(s, e);
+    if (code < 0) {
+        log_flush();
+        return exit_code(code); /* the process ends with it; nothing has been promised to anybody yet */
+    }
+    LOG(INFO, "started", kv_str("hostname", s->config->hostname), kv_str("state", s->config->state),
+        kv_num("pid", getpid()));
+    (void)loop_run(s->loop);
+    if (s->cut_off) {
+        log_close();
+        _exit(EX_OK);
+    }
+    LOG(INFO, "stopped", kv_num("received", (int64_t)s->flow.stats.received));
+    finish(s);
+    mem_free(s);
+    log_close();
+    return EX_OK;
+}

@@ -1,0 +1,177 @@
+#include "facteur/base/log.h"
+#include "facteur/base/mem.h"
+#include "server_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+struct server_listener {
+    struct link link;
+    struct server *server;
+    struct listener *listener;
+    struct config *config; /* a reference: conf is of it */
+    const struct conf_listener *conf;
+};
+
+static const char *const service_names[] = { [SERVICE_SMTP] = "smtp", [SERVICE_SUBMISSION] = "submission" };
+static const char *const tls_names[] = {
+    [TLS_NONE] = "none", [TLS_STARTTLS] = "starttls", [TLS_IMPLICIT] = "implicit"
+};
+
+static void on_accept(void *owner, struct stream *stream)
+{
+    struct server_listener *l = owner;
+
+    smtp_service_accept(l->server->smtp, l->config, l->conf, stream);
+}
+
+static void listener_end(struct server_listener *l)
+{
+    listener_close(&l->listener);
+    list_unlink(&l->link);
+    config_unref(&l->config);
+    mem_free(l);
+}
+
+static bool same_place(const struct conf_listener *a, const struct conf_listener *b)
+{
+    return strcmp(a->address, b->address) == 0 && a->port == b->port;
+}
+
+static struct server_listener *find(const struct server *s, const struct conf_listener *conf)
+{
+    LIST_EACH (it, &s->listeners) {
+        struct server_listener *l = LIST_ENTRY(it, struct server_listener, link);
+
+        /* A port that the kernel picked is kept too: address and 0 name it. */
+        if (same_place(l->conf, conf))
+            return l;
+    }
+    return NULL;
+}
+
+static int endpoint_of(const struct conf_listener *conf, struct endpoint *ret, struct err *e)
+{
+    char text[ENDPOINT_TEXT];
+    bool is_unix = strncmp(conf->address, "unix:", 5) == 0, six = !is_unix && strchr(conf->address, ':') != NULL;
+
+    if (is_unix)
+        (void)snprintf(text, sizeof text, "%s", conf->address);
+    else
+        (void)snprintf(text, sizeof text, six ? "[%s]:%u" : "%s:%u", conf->address, conf->port);
+    if (endpoint_parse(slice_str(text), ret) < 0)
+        return err_set(e, -EINVAL, "%s:%u: cannot listen on \"%s\"", conf->at.file, conf->at.line, text);
+    return 0;
+}
+
+static void log_listening(const struct server_listener *l)
+{
+    const struct endpoint *at = listener_endpoint(l->listener);
+
+    LOG(INFO, "listening", kv_str("service", service_names[l->conf->service]), kv_str("tls", tls_names[l->conf->tls]),
+        kv_str("address", l->conf->address), kv_num("port", at->port));
+}
+
+/* 0 with *ret NULL: an address family that this system lacks, and nobody insists on it. */
+static int open_one(struct server *s, struct config *config, const struct conf_listener *conf,
+                    struct server_listener **ret, struct err *e)
+{
+    struct listener_options options = { .reuse = true, .fd = -1, .mode = 0660 };
+    struct server_listener *l;
+    struct endpoint at;
+    int code;
+
+    *ret = NULL;
+    TRY(endpoint_of(conf, &at, e));
+    l = mem_zero(sizeof *l);
+    l->server = s;
+    l->conf = conf;
+    code = listener_new(s->loop, &at, &options, on_accept, l, &l->listener, e);
+    if (code < 0) {
+        mem_free(l);
+        if (conf->optional && (code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL))
+            return 0;
+        return err_wrap(e, "%s:%u: listen on %s port %u", conf->at.file, conf->at.line, conf->address, conf->port);
+    }
+    l->config = config_ref(config);
+    *ret = l;
+    return 0;
+}
+
+static int open_new(struct server *s, struct config *config, struct link *fresh, struct err *e)
+{
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct conf_listener *conf = &config->listeners[i];
+        struct server_listener *l;
+
+        if (conf->port != 0 && find(s, conf) != NULL)
+            continue;
+        TRY(open_one(s, config, conf, &l, e));
+        if (l != NULL)
+            list_push(fresh, &l->link);
+    }
+    return 0;
+}
+
+/* The ones that stay follow the new snapshot. */
+static void keep_or_close(struct server *s, struct config *config)
+{
+    LIST_EACH (it, &s->listeners) {
+        struct server_listener *l = LIST_ENTRY(it, struct server_listener, link);
+        const struct conf_listener *now = NULL;
+
+        for (size_t i = 0; i < config->listener_count && l->conf->port != 0; i++) {
+            if (same_place(&config->listeners[i], l->conf))
+                now = &config->listeners[i];
+        }
+        if (now == NULL) {
+            listener_end(l);
+            continue;
+        }
+        config_unref(&l->config);
+        l->config = config_ref(config);
+        l->conf = now;
+    }
+}
+
+int server_listen(struct server *s, struct config *config, struct err *e)
+{
+    struct link fresh;
+    int code;
+
+    list_init(&fresh);
+    code = open_new(s, config, &fresh, e);
+    if (code < 0) {
+        LIST_EACH (it, &fresh) {
+            listener_end(LIST_ENTRY(it, struct server_listener, link));
+        }
+        return code;
+    }
+    keep_or_close(s, config);
+    LIST_EACH (it, &fresh) {
+        log_listening(LIST_ENTRY(it, struct server_listener, link));
+    }
+    list_move(&fresh, &s->listeners);
+    return 0;
+}
+
+void server_unlisten(struct server *s)
+{
+    LIST_EACH (it, &s->listeners) {
+        listener_end(LIST_ENTRY(it, struct server_listener, link));
+    }
+}
+
+json_t *server_listeners_json(const struct server *s)
+{
+    json_t *all = json_array();
+
+    LIST_EACH (it, &s->listeners) {
+        const struct server_listener *l = LIST_ENTRY(it, struct server_listener, link);
+
+        (void)json_array_append_new(all, json_pack("{ss,ss,ss,si}", "service", service_names[l->conf->service], "tls",
+                                                   tls_names[l->conf->tls], "address", l->conf->address, "port",
+                                                   (int)listener_endpoint(l->listener)->port));
+    }
+    return all;
+}

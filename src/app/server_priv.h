@@ -1,0 +1,40 @@
+/* What the parts of the running server share. */
+#ifndef FACTEUR_APP_SERVER_PRIV_H
+#define FACTEUR_APP_SERVER_PRIV_H
+
+#include "facteur/flow/flow.h"
+#include "facteur/io/listener.h"
+#include "facteur/service/control.h"
+#include "facteur/service/smtp_in.h"
+
+enum server_phase { SERVER_RUNS, SERVER_CLOSES_SESSIONS, SERVER_FINISHES_MAIL, SERVER_DRAINS_POOL, SERVER_ENDED };
+
+struct server {
+    const char *config_path;
+    struct config *config;
+    struct loop *loop;
+    struct job_pool *pool;
+    struct flow flow;
+    struct smtp_service *smtp;
+    struct control *control;
+    struct tls_server *tls;
+    struct link listeners; /* struct server_listener */
+    struct timer *deadline;
+    int64_t started_ms; /* wall */
+    enum server_phase phase;
+    bool cut_off; /* the deadline for a quiet end has passed */
+};
+
+/* Brings the listening sockets in line with `config`: the ones that stay are kept, new ones are bound first, and only
+ * when all of them are does anything change. */
+int server_listen(struct server *s, struct config *config, struct err *e) MUST_USE;
+void server_unlisten(struct server *s);
+
+json_t *server_status(void *server);
+json_t *server_listeners_json(const struct server *s);
+
+/* Reads the certificates of a configuration; *ret NULL when it names none. */
+int server_load_tls(const struct config *config, struct tls_server **ret, struct tls_client **ret_client,
+                    struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,275 @@
+#include "facteur/flow/local.h"
+
+#include "facteur/base/clock.h"
+#include "facteur/base/codec.h"
+#include "facteur/base/log.h"
+#include "facteur/base/mem.h"
+#include "facteur/io/timer.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+
+enum { WRITE_JOBS = 2, SYNC_JOBS = 3, SYNC_SHARE = 64 /* files that are worth a job of their own */, OPEN_MOST = 4000 };
+
+struct local {
+    struct flow *f;
+    struct link waiting; /* items to be written */
+    struct link written; /* items to be synced */
+    size_t written_count;
+    size_t open; /* written or being written or synced: each holds a descriptor */
+    size_t open_most;
+    unsigned writing, syncing; /* jobs */
+    struct timer *timer;
+    bool armed, hurry;
+};
+
+/* One recipient's copy. Its texts and body are the active message's, which lives until the outcome. */
+struct local_item {
+    struct link link;
+    struct active *a;
+    struct maildir_delivery d;
+    int code;
+    struct err err;
+};
+
+struct local_job {
+    struct job job;
+    struct local *l;
+    struct maildirs *maildirs;
+    struct spool *spool;
+    struct link items;
+    size_t count;
+};
+
+/* --- writing --- */
+
+static void run_write(struct job *job)
+{
+    struct local_job *j = LIST_ENTRY(job, struct local_job, job);
+
+    LIST_EACH (it, &j->items) {
+        struct local_item *item = LIST_ENTRY(it, struct local_item, link);
+
+        item->code = maildir_deliver(j->maildirs, j->spool, &item->d, &item->err);
+    }
+}
+
+static void log_delivered(const struct local_item *item)
+{
+    char id[14];
+
+    base32_u64(item->d.id, id);
+    LOG(INFO, "delivered", kv_str("queue", id), kv_str("to", item->d.user), kv_str("file", item->d.name),
+        kv_num("delay_ms", clock_wall_ms() - item->d.received_ms));
+}
+
+static void report_failure(struct local_item *item)
+{
+    char id[14];
+    bool full = item->code == -EDQUOT;
+
+    base32_u64(item->d.id, id);
+    LOG(WARNING, "not-delivered", kv_str("queue", id), kv_str("to", item->d.user), kv_str("reason", item->err.text));
+    schedule_outcome(item->a, item->d.seq, OUTCOME_DEFERRED, false, full ? "4.2.2" : "4.3.0",
+                     full ? "The mailbox is full" : "The mailbox cannot be written now", NULL);
+}
+
+static void arm(struct local *l)
+{
+    if (l->armed || l->written_count == 0)
+        return;
+    l->armed = true;
+    timer_set(l->timer, LOCAL_SYNC_MS);
+}
+
+static void write_done(void *owner, struct job *job)
+{
+    struct local *l = owner;
+    struct local_job *j = LIST_ENTRY(job, struct local_job, job);
+    struct link *it;
+
+    l->writing--;
+    while ((it = list_pop(&j->items)) != NULL) {
+        struct local_item *item = LIST_ENTRY(it, struct local_item, link);
+
+        if (item->code < 0) {
+            l->open--;
+            report_failure(item);
+            mem_free(item);
+            continue;
+        }
+        log_delivered(item);
+        list_push(&l->written, &item->link);
+        l->written_count++;
+    }
+    arm(l);
+}
+
+static void local_job_drop(struct job *job)
+{
+    mem_free(LIST_ENTRY(job, struct local_job, job));
+}
+
+static struct local_job *new_job(struct local *l, void (*run)(struct job *), void (*done)(void *, struct job *))
+{
+    struct local_job *j = mem_zero(sizeof *j);
+
+    list_init(&j->items);
+    j->l = l;
+    j->maildirs = l->f->maildirs;
+    j->spool = l->f->spool;
+    j->job.run = run;
+    j->job.done = done;
+    j->job.drop = local_job_drop;
+    j->job.owner = l;
+    return j;
+}
+
+static void start_write(struct local *l)
+{
+    struct local_job *j = new_job(l, run_write, write_done);
+
+    while (j->count < LOCAL_BATCH && !list_empty(&l->waiting)) {
+        list_push(&j->items, list_pop(&l->waiting));
+        j->count++;
+    }
+    l->open += j->count;
+    l->writing++;
+    job_start(l->f->pool, JOB_DISK, NULL, &j->job);
+}
+
+/* --- making durable --- */
+
+static void run_sync(struct job *job)
+{
+    struct local_job *j = LIST_ENTRY(job, struct local_job, job);
+    struct maildir_delivery **all = mem_array(j->count, sizeof *all);
+    int *results = mem_array(j->count, sizeof *results);
+    size_t n = 0;
+
+    LIST_EACH (it, &j->items) {
+        all[n++] = &LIST_ENTRY(it, struct local_item, link)->d;
+    }
+    maildir_sync(j->maildirs, all, n, results);
+    n = 0;
+    LIST_EACH (it, &j->items) {
+        LIST_ENTRY(it, struct local_item, link)->code = results[n++];
+    }
+    mem_free(all);
+    mem_free(results);
+}
+
+static void sync_done(void *owner, struct job *job)
+{
+    struct local *l = owner;
+    struct local_job *j = LIST_ENTRY(job, struct local_job, job);
+    struct link *it;
+
+    l->syncing--;
+    l->open -= j->count;
+    while ((it = list_pop(&j->items)) != NULL) {
+        struct local_item *item = LIST_ENTRY(it, struct local_item, link);
+
+        if (item->code < 0) {
+            (void)err_set(&item->err, item->code, "sync: %s", err_text(item->code));
+            report_failure(item); /* its file is gone; it will be written anew */
+        } else {
+            l->f->stats.delivered++;
+            l->f->stats.synced++;
+            schedule_outcome(item->a, item->d.seq, OUTCOME_DELIVERED, false, "2.0.0", item->d.name, NULL);
+        }
+        mem_free(item);
+    }
+    arm(l);
+}
+
+static void start_sync(struct local *l)
+{
+    size_t share = l->written_count / SYNC_JOBS + 1;
+
+    l->armed = false;
+    timer_stop(l->timer);
+    share = share < SYNC_SHARE ? SYNC_SHARE : share;
+    while (l->written_count > 0) {
+        struct local_job *j = new_job(l, run_sync, sync_done);
+
+        while (j->count < share && l->written_count > 0) {
+            list_push(&j->items, list_pop(&l->written));
+            j->count++;
+            l->written_count--;
+        }
+        l->syncing++;
+        job_start(l->f->pool, JOB_SYNC, NULL, &j->job);
+    }
+}
+
+static void on_timer(void *owner)
+{
+    struct local *l = owner;
+
+    l->armed = false;
+    if (l->syncing == 0)
+        start_sync(l);
+    else
+        arm(l);
+}
+
+/* --- the loop's side --- */
+
+void local_deliver(struct local *l, struct active *a, const struct queue_message *m, const struct queue_recipient *r,
+                   uint64_t quota, bool recovered)
+{
+    struct local_item *item = mem_zero(sizeof *item);
+
+    item->a = a;
+    item->d.user = r->mailbox;
+    item->d.id = m->id;
+    item->d.seq = r->seq;
+    item->d.received_ms = m->received_ms;
+    item->d.body = slice_make(m->body, m->body != NULL ? m->size : 0);
+    item->d.spooled = m->spooled;
+    item->d.size = m->size;
+    item->d.wire_size = m->wire_size;
+    item->d.maybe_there = recovered;
+    item->d.quota = quota;
+    item->d.fd = -1;
+    list_push(&l->waiting, &item->link);
+}
+
+void local_turn(struct local *l)
+{
+    while (!list_empty(&l->waiting) && l->writing < WRITE_JOBS && l->open < l->open_most)
+        start_write(l);
+    if (l->syncing == 0 && l->written_count > 0 &&
+        (l->hurry || l->written_count >= LOCAL_SYNC_COUNT || l->open >= l->open_most))
+        start_sync(l);
+}
+
+void local_hurry(struct local *l)
+{
+    l->hurry = true;
+}
+
+struct local *local_new(struct flow *f)
+{
+    struct local *l = mem_zero(sizeof *l);
+    struct rlimit files = { 0 };
+
+    l->f = f;
+    list_init(&l->waiting);
+    list_init(&l->written);
+    l->timer = timer_new(f->loop, on_timer, l);
+    l->open_most = OPEN_MOST;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < OPEN_MOST)
+        l->open_most = (size_t)files.rlim_cur / 4 + 1;
+    return l;
+}
+
+void local_free(struct local **l)
+{
+    if (*l == NULL)
+        return;
+    timer_close(&(*l)->timer);
+    mem_free(*l);
+    *l = NULL;
+}

@@ -1,0 +1,535 @@
+#include "facteur/flow/schedule.h"
+
+#include "facteur/base/clock.h"
+#include "facteur/base/codec.h"
+#include "facteur/base/log.h"
+#include "facteur/base/mem.h"
+#include "facteur/base/rand.h"
+#include "facteur/flow/bounce.h"
+#include "facteur/flow/chronicle.h"
+#include "facteur/flow/commit.h"
+#include "facteur/flow/local.h"
+#include "facteur/io/timer.h"
+#include "schedule_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum {
+    LOAD_MORE = 1000,           /* messages beyond the active ones that one look into queue.db asks for */
+    LOOK_MOST_MS = 3600 * 1000, /* it is looked for due messages at least so often */
+    LOOK_AGAIN_MS = 5000        /* after a look that failed */
+};
+
+struct schedule {
+    struct flow *f;
+    struct map active; /* by id */
+    struct timer *timer;
+    int64_t next_due; /* wall */
+    bool backlog;     /* more is due than is active */
+    bool loading, stopping;
+};
+
+static struct slice id_key(const uint64_t *id)
+{
+    return slice_make((const char *)id, sizeof *id);
+}
+
+/* --- when --- */
+
+int64_t schedule_retry_ms(const struct conf_queue *q, uint32_t attempts)
+{
+    size_t i = attempts == 0 ? 0 : attempts - 1;
+    int64_t base = q->retry[i < q->retry_count ? i : q->retry_count - 1];
+
+    return base - base / 20 + (int64_t)rand_below((uint64_t)(base / 10) + 1);
+}
+
+int64_t schedule_age_ms(const struct conf_queue *q, int64_t received_ms, int64_t now_ms, uint32_t attempts)
+{
+    int64_t age = now_ms - received_ms, waited = 0;
+
+    for (uint32_t i = 0; i < attempts && waited < age; i++)
+        waited += q->retry[i < q->retry_count ? i : q->retry_count - 1];
+    return age < waited ? age : waited;
+}
+
+static void look_at(struct schedule *s, int64_t due_ms)
+{
+    int64_t wait = due_ms - clock_wall_ms();
+
+    if (due_ms >= s->next_due && s->next_due > clock_wall_ms())
+        return;
+    s->next_due = due_ms;
+    wait = wait < 0 ? 0 : wait > LOOK_MOST_MS ? LOOK_MOST_MS : wait;
+    timer_set(s->timer, wait);
+}
+
+/* --- what is active --- */
+
+static struct active *active_new(struct flow *f, struct queue_message *m, bool recovered)
+{
+    struct active *a = mem_zero(sizeof *a + m->count * sizeof a->slots[0]);
+
+    a->f = f;
+    a->m = m;
+    a->recovered = recovered;
+    a->pending = m->count;
+    (void)map_put(&f->schedule->active, id_key(&m->id), a);
+    return a;
+}
+
+void schedule_drop_body(struct flow *f, struct queue_message *m)
+{
+    if (m->body == NULL)
+        return;
+    f->body_octets -= m->size;
+    queue_message_forget_body(m);
+}
+
+static void message_free(struct flow *f, struct queue_message *m)
+{
+    schedule_drop_body(f, m);
+    queue_message_free(&m);
+}
+
+void active_free(struct active *a)
+{
+    (void)map_take(&a->f->schedule->active, id_key(&a->m->id));
+    for (uint32_t i = 0; i < a->m->count; i++) {
+        mem_free(a->slots[i].reply);
+        mem_free(a->slots[i].host);
+    }
+    message_free(a->f, a->m);
+    mem_free(a);
+}
+
+bool schedule_is_active(const struct flow *f, uint64_t id)
+{
+    return map_get(&f->schedule->active, id_key(&id)) != NULL;
+}
+
+size_t schedule_active(const struct flow *f)
+{
+    return f->schedule->active.count;
+}
+
+bool schedule_is_quiet(const struct flow *f)
+{
+    return f->schedule->active.count == 0 && !f->schedule->loading;
+}
+
+/* --- an attempt begins --- */
+
+struct relay_work {
+    struct remote_work work;
+    struct active *a;
+    struct remote_recipient recipients[];
+};
+
+static enum outcome outcome_of(const struct remote_recipient *r)
+{
+    return r->result == REMOTE_TAKEN     ? OUTCOME_RELAYED
+           : r->result == REMOTE_REFUSED ? OUTCOME_FAILED
+                                         : OUTCOME_DEFERRED;
+}
+
+static void relay_done(void *owner, struct remote_work *work)
+{
+    struct relay_work *w = owner;
+    struct active *a = w->a;
+
+    for (size_t i = 0; i < work->count; i++) {
+        const struct remote_recipient *r = &work->recipients[i];
+        const char *status = r->reply.enhanced[0] != '\0' ? r->reply.enhanced
+                             : r->reply.code >= 500       ? "5.0.0"
+                                                          : "4.0.0";
+        char reply[560];
+
+        (void)snprintf(reply, sizeof reply, "%d %s%s%s", r->reply.code, r->reply.enhanced,
+                       r->reply.enhanced[0] != '\0' ? " " : "", r->reply.text);
+        schedule_outcome(a, r->recipient->seq, outcome_of(r), r->untried, status, reply,
+                         r->host[0] != '\0' ? r->host : NULL);
+    }
+    mem_free(w);
+}
+
+/* All recipients from `first` on with the same destination go in one work. */
+static void relay_group(struct active *a, uint32_t first)
+{
+    struct queue_message *m = a->m;
+    struct relay_work *w = mem_zero(sizeof *w + m->count * sizeof w->recipients[0]);
+    char key[REMOTE_KEY], other[REMOTE_KEY];
+
+    remote_key(a->f->remote, m->recipients[first].domain, key);
+    for (uint32_t i = first; i < m->count; i++) {
+        if (m->recipients[i].route != QUEUE_REMOTE || a->slots[i].begun)
+            continue;
+        if (i != first) {
+            remote_key(a->f->remote, m->recipients[i].domain, other);
+            if (strcmp(key, other) != 0)
+                continue;
+        }
+        a->slots[i].begun = true;
+        w->recipients[w->work.count++].recipient = &m->recipients[i];
+    }
+    w->a = a;
+    w->work.message = m;
+    w->work.domain = m->recipients[first].domain;
+    w->work.recipients = w->recipients;
+    w->work.done = relay_done;
+    w->work.owner = w;
+    remote_start(a->f->remote, &w->work);
+}
+
+static void begin_local(struct active *a)
+{
+    struct flow *f = a->f;
+
+    for (uint32_t i = 0; i < a->m->count; i++) {
+        const struct queue_recipient *r = &a->m->recipients[i];
+        const struct conf_user *user;
+
+        if (r->route != QUEUE_LOCAL)
+            continue;
+        user = config_user(f->config, r->mailbox);
+        a->slots[i].begun = true;
+        if (user == NULL) /* deleted since: the sender hears of it */
+            schedule_outcome(a, r->seq, OUTCOME_FAILED, false, "5.1.1", "550 5.1.1 There is no such mailbox any more",
+                             NULL);
+        else
+            local_deliver(f->local, a, a->m, r, user->quota, a->recovered);
+    }
+}
+
+static void local_body_here(void *owner, int status)
+{
+    struct active *a = owner;
+
+    a->hold--;
+    if (status == 0) {
+        begin_local(a);
+    } else {
+        for (uint32_t i = 0; i < a->m->count; i++) {
+            if (a->m->recipients[i].route == QUEUE_LOCAL)
+                schedule_outcome(a, a->m->recipients[i].seq, OUTCOME_DEFERRED, true, "4.3.0",
+                                 "The queue cannot be read now", NULL);
+        }
+    }
+    if (a->pending == 0 && a->hold == 0)
+        active_settle(a);
+}
+
+static void begin(struct active *a)
+{
+    struct queue_message *m = a->m;
+    bool local = false;
+
+    a->hold++; /* outcomes that are known at once do not settle it under our hands */
+    for (uint32_t i = 0; i < m->count; i++) {
+        if (m->recipients[i].route == QUEUE_LOCAL)
+            local = true;
+        else if (!a->slots[i].begun)
+            relay_group(a, i);
+    }
+    if (local && m->body == NULL && !m->spooled) {
+        a->hold++;
+        schedule_load_body(a->f, m, local_body_here, a);
+    } else if (local) {
+        begin_local(a);
+    }
+    a->hold--;
+    if (a->pending == 0 && a->hold == 0)
+        active_settle(a);
+}
+
+static bool only_local(const struct queue_message *m)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        if (m->recipients[i].route != QUEUE_LOCAL)
+            return false;
+    }
+    return true;
+}
+
+void schedule_add(struct flow *f, struct queue_message *m)
+{
+    struct schedule *s = f->schedule;
+    uint64_t budget = f->config->queue.inline_budget;
+
+    if (s->stopping || s->active.count >= FLOW_ACTIVE) {
+        s->backlog = true;
+        message_free(f, m);
+        return;
+    }
+    /* What waits for a next hop may wait long: its memory goes first. */
+    if (f->body_octets > (only_local(m) ? budget : budget / 2))
+        schedule_drop_body(f, m);
+    begin(active_new(f, m, false));
+}
+
+/* --- bodies come back --- */
+
+struct load_job {
+    struct job job;
+    struct flow *f;
+    struct queue *queue;
+    uint64_t id;
+    struct queue_message *into, *got;
+    void (*fn)(void *owner, int status);
+    void *owner;
+    int code;
+    struct err err;
+};
+
+static void run_load_body(struct job *job)
+{
+    struct load_job *j = LIST_ENTRY(job, struct load_job, job);
+
+    j->code = queue_get(j->queue, j->id, true, &j->got, &j->err);
+}
+
+static void load_body_done(void *owner, struct job *job)
+{
+    struct load_job *j = LIST_ENTRY(job, struct load_job, job);
+
+    (void)owner;
+    if (j->code == 0 && (j->got->body == NULL || j->got->size != j->into->size))
+        j->code = err_set(&j->err, -EBADMSG, "the row has no body of the right size");
+    if (j->code < 0) {
+        LOG(ERROR, "body-not-read", kv_str("reason", j->err.text));
+    } else if (j->into->body == NULL) {
+        j->into->body = j->got->body;
+        j->got->body = NULL;
+        j->f->body_octets += j->into->size;
+    }
+    j->fn(j->owner, j->code);
+}
+
+static void load_body_drop(struct job *job)
+{
+    struct load_job *j = LIST_ENTRY(job, struct load_job, job);
+
+    queue_message_free(&j->got);
+    mem_free(j);
+}
+
+void schedule_load_body(void *flow, struct queue_message *m, void (*fn)(void *owner, int status), void *owner)
+{
+    struct flow *f = flow;
+    struct load_job *j = mem_zero(sizeof *j);
+
+    j->f = f;
+    j->queue = f->queue;
+    j->id = m->id;
+    j->into = m;
+    j->fn = fn;
+    j->owner = owner;
+    j->job.run = run_load_body;
+    j->job.done = load_body_done;
+    j->job.drop = load_body_drop;
+    job_start(f->pool, JOB_QUEUE, NULL, &j->job);
+}
+
+/* --- looking into the queue --- */
+
+struct look_job {
+    struct job job;
+    struct queue *queue;
+    int64_t now;
+    size_t max;
+    struct queue_message **messages;
+    size_t count;
+    int64_t next_due;
+    int code;
+    struct err err;
+};
+
+static void run_look(struct job *job)
+{
+    struct look_job *j = LIST_ENTRY(job, struct look_job, job);
+
+    j->next_due = INT64_MAX;
+    j->code = queue_load(j->queue, j->now, j->max, &j->messages, &j->count, &j->next_due, &j->err);
+}
+
+/* A message of an earlier process: the end of that process may have been its doing. The count is durable before the
+ * attempt; at the fourth time it is put aside (F29). */
+struct recovery {
+    struct commit_request request;
+    struct flow *f;
+    size_t count;
+    struct active *active[];
+};
+
+static void recovery_committed(struct commit_request *r, int status, const char *why)
+{
+    struct recovery *rec = LIST_ENTRY(r, struct recovery, request);
+
+    (void)status; /* a disk that cannot be written is told by commit; the delivery itself is safe without the count */
+    (void)why;
+    commit_ops_free(&r->ops);
+    for (size_t i = 0; i < rec->count; i++)
+        begin(rec->active[i]);
+    mem_free(rec);
+}
+
+static void hold_poison(struct recovery *rec, struct queue_message *m)
+{
+    char id[14];
+
+    base32_u64(m->id, id);
+    LOG(ERROR, "held", kv_str("queue", id), kv_str("from", m->sender),
+        kv_str("reason", "facteur ended three times while it was delivering this message"),
+        kv_str("advice", "look at it with 'facteur queue show', then 'facteur queue flush' or 'delete' it"));
+    commit_op(&rec->request.ops, QUEUE_FLAGS, m->id, 0)->flags =
+        (m->flags & ~(unsigned)QUEUE_UNCLEAN_MASK) | QUEUE_HELD;
+    for (uint32_t i = 0; i < m->count; i++) {
+        struct queue_op *op = commit_op(&rec->request.ops, QUEUE_RETRY, m->id, m->recipients[i].seq);
+
+        op->attempts = m->recipients[i].attempts;
+        op->due_ms = INT64_MAX / 2;
+        op->text = mem_str("held: facteur ended three times while it was delivering this message");
+    }
+}
+
+static void take_recovered(struct flow *f, struct recovery *rec, struct queue_message *m)
+{
+    unsigned unclean = m->flags & QUEUE_UNCLEAN_MASK;
+
+    if (unclean == QUEUE_UNCLEAN_MASK) {
+        hold_poison(rec, m);
+        message_free(f, m);
+        return;
+    }
+    m->flags += QUEUE_UNCLEAN;
+    commit_op(&rec->request.ops, QUEUE_FLAGS, m->id, 0)->flags = m->flags;
+    rec->active[rec->count++] = active_new(f, m, true);
+}
+
+static void take_loaded(struct flow *f, struct look_job *j)
+{
+    struct recovery *rec = mem_zero(sizeof *rec + j->count * sizeof rec->active[0]);
+
+    rec->f = f;
+    rec->request.done = recovery_committed;
+    list_init(&rec->request.ops);
+    for (size_t i = 0; i < j->count; i++) {
+        struct queue_message *m = j->messages[i];
+
+        j->messages[i] = NULL;
+        if (schedule_is_active(f, m->id) || f->schedule->active.count >= FLOW_ACTIVE)
+            queue_message_free(&m);
+        else if (m->id < f->first_id)
+            take_recovered(f, rec, m);
+        else
+            begin(active_new(f, m, m->recipients[0].attempts > 0));
+    }
+    if (list_empty(&rec->request.ops))
+        mem_free(rec);
+    else
+        commit_add(f->commit, &rec->request);
+}
+
+static void look_done(void *owner, struct job *job)
+{
+    struct schedule *s = owner;
+    struct look_job *j = LIST_ENTRY(job, struct look_job, job);
+
+    s->loading = false;
+    s->next_due = INT64_MAX;
+    if (s->stopping)
+        return;
+    if (j->code < 0) {
+        LOG(ERROR, "queue-not-read", kv_str("reason", j->err.text));
+        look_at(s, clock_wall_ms() + LOOK_AGAIN_MS);
+        return;
+    }
+    s->backlog = j->count >= j->max;
+    take_loaded(s->f, j);
+    look_at(s, j->next_due);
+}
+
+static void look_drop(struct job *job)
+{
+    struct look_job *j = LIST_ENTRY(job, struct look_job, job);
+
+    for (size_t i = 0; i < j->count; i++)
+        queue_message_free(&j->messages[i]);
+    mem_free(j->messages);
+    mem_free(j);
+}
+
+void schedule_wake(struct flow *f)
+{
+    struct schedule *s = f->schedule;
+    struct look_job *j;
+
+    if (s->loading || s->stopping)
+        return;
+    j = mem_zero(sizeof *j);
+    s->loading = true;
+    j->queue = f->queue;
+    j->now = clock_wall_ms();
+    j->max = s->active.count + LOAD_MORE;
+    j->job.run = run_look;
+    j->job.done = look_done;
+    j->job.drop = look_drop;
+    j->job.owner = s;
+    job_start(f->pool, JOB_QUEUE, NULL, &j->job);
+}
+
+static void on_timer(void *owner)
+{
+    schedule_wake(((struct schedule *)owner)->f);
+}
+
+void schedule_due(struct flow *f, int64_t due_ms)
+{
+    look_at(f->schedule, due_ms);
+}
+
+/* One message less is active: perhaps there is room for those that wait in the queue alone. */
+void schedule_room(struct flow *f)
+{
+    struct schedule *s = f->schedule;
+
+    if (s->backlog && s->active.count < FLOW_ACTIVE / 2)
+        schedule_wake(f);
+}
+
+/* --- birth and end --- */
+
+struct schedule *schedule_new(struct flow *f)
+{
+    struct schedule *s = mem_zero(sizeof *s);
+
+    s->f = f;
+    s->next_due = INT64_MAX;
+    s->timer = timer_new(f->loop, on_timer, s);
+    return s;
+}
+
+void schedule_stop(struct flow *f)
+{
+    f->schedule->stopping = true;
+    timer_stop(f->schedule->timer);
+}
+
+void schedule_free(struct schedule **s)
+{
+    size_t cursor = 0;
+    struct slice key;
+    void *value;
+
+    if (*s == NULL)
+        return;
+    while (map_each(&(*s)->active, &cursor, &key, &value)) {
+        active_free(value);
+        cursor = 0;
+    }
+    map_clear(&(*s)->active);
+    timer_close(&(*s)->timer);
+    mem_free(*s);
+    *s = NULL;
+}

@@ -1,0 +1,30 @@
+/* What schedule.c (when and what) and settle.c (how it ended) share: the message that is being worked on. */
+#ifndef FACTEUR_FLOW_SCHEDULE_PRIV_H
+#define FACTEUR_FLOW_SCHEDULE_PRIV_H
+
+#include "facteur/flow/schedule.h"
+
+struct active_slot {
+    bool begun, settled, untried;
+    enum outcome outcome;
+    char status[12];
+    char *reply, *host; /* owned */
+};
+
+struct active {
+    struct flow *f;
+    struct queue_message *m;
+    bool recovered;             /* an earlier attempt's end is not known: look for its copies */
+    unsigned hold;              /* it may not settle yet */
+    uint32_t pending;           /* recipients without an outcome */
+    struct active_slot slots[]; /* one for each of m->recipients */
+};
+
+void active_free(struct active *a);   /* takes it out of the schedule; the message goes too */
+void active_settle(struct active *a); /* all outcomes are known: commits them */
+
+void schedule_drop_body(struct flow *f, struct queue_message *m);
+void schedule_due(struct flow *f, int64_t due_ms); /* something falls due then */
+void schedule_room(struct flow *f);
+
+#endif

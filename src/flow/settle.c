@@ -1,0 +1,355 @@
+#include "facteur/base/clock.h"
+#include "facteur/base/codec.h"
+#include "facteur/base/log.h"
+#include "facteur/base/mem.h"
+#include "facteur/flow/bounce.h"
+#include "facteur/flow/chronicle.h"
+#include "facteur/flow/commit.h"
+#include "facteur/store/sys.h"
+#include "schedule_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+enum { RETURN_MOST = 64 * 1024, AGAIN_MS = 2000 };
+
+/* --- one outcome --- */
+
+static void tell(const struct active *a, const struct queue_recipient *r, const struct active_slot *s)
+{
+    static const struct {
+        const char *event;
+        enum history_kind kind;
+    } words[] = {
+        [OUTCOME_DELIVERED] = { NULL, HISTORY_DELIVERED }, /* logged when the file was there */
+        [OUTCOME_RELAYED] = { "relayed", HISTORY_RELAYED },
+        [OUTCOME_DEFERRED] = { "deferred", HISTORY_DEFERRED },
+        [OUTCOME_FAILED] = { "failed", HISTORY_BOUNCED },
+    };
+    char id[14];
+
+    chronicle_add(a->f->chronicle, words[s->outcome].kind, a->m->id, r->address, s->reply, s->host);
+    if (words[s->outcome].event == NULL)
+        return;
+    base32_u64(a->m->id, id);
+    LOG(INFO, words[s->outcome].event, kv_str("queue", id), kv_str("to", r->address), kv_str("host", s->host),
+        kv_str("reply", s->reply), kv_num("attempt", r->attempts + 1),
+        kv_num("delay_ms", clock_wall_ms() - a->m->received_ms));
+}
+
+void schedule_outcome(struct active *a, uint32_t seq, enum outcome outcome, bool untried, const char *status,
+                      const char *reply, const char *host)
+{
+    for (uint32_t i = 0; i < a->m->count; i++) {
+        struct active_slot *s = &a->slots[i];
+
+        if (a->m->recipients[i].seq != seq || s->settled)
+            continue;
+        s->settled = true;
+        s->outcome = outcome;
+        s->untried = untried;
+        slice_clip(slice_str(status), s->status, sizeof s->status);
+        s->reply = mem_str(reply);
+        s->host = mem_str(host);
+        if (!untried)
+            tell(a, &a->m->recipients[i], s);
+        a->pending--;
+    }
+    if (a->pending == 0 && a->hold == 0)
+        active_settle(a);
+}
+
+/* --- all outcomes: what is to be done --- */
+
+struct settlement {
+    struct commit_request request;
+    struct active *a;
+    struct queue_message *notification;
+    struct dsn_recipient *told;
+    size_t told_count;
+    int64_t now, earliest_due;
+    unsigned flags; /* the message's, as they shall be */
+    char *header;   /* read for the notification */
+};
+
+static bool expired(const struct active *a, const struct queue_recipient *r, int64_t now)
+{
+    const struct conf_queue *q = &a->f->config->queue;
+
+    return schedule_age_ms(q, a->m->received_ms, now, r->attempts + 1) >= q->lifetime;
+}
+
+static bool is_late(const struct active *a, const struct queue_recipient *r, int64_t now)
+{
+    const struct conf_queue *q = &a->f->config->queue;
+
+    return q->warn_after > 0 && (a->m->flags & QUEUE_WARNED) == 0 && now - a->m->received_ms >= q->warn_after &&
+           (r->notify == NOTIFY_UNSET || (r->notify & NOTIFY_DELAY) != 0);
+}
+
+static void notify(struct settlement *x, const struct queue_recipient *r, const struct active_slot *s,
+                   enum dsn_action action)
+{
+    struct dsn_recipient *d = &x->told[x->told_count++];
+
+    d->address = r->address;
+    d->orcpt = r->orcpt;
+    d->action = action;
+    d->status = s->status;
+    d->remote = s->host;
+    d->reply = s->reply;
+    d->last_attempt_ms = x->now;
+    d->retry_until_ms = x->a->m->received_ms + x->a->f->config->queue.lifetime;
+}
+
+static void finish(struct settlement *x, const struct queue_recipient *r)
+{
+    (void)commit_op(&x->request.ops, QUEUE_DONE, x->a->m->id, r->seq);
+}
+
+static void fail(struct settlement *x, const struct queue_recipient *r, const struct active_slot *s)
+{
+    finish(x, r);
+    x->a->f->stats.bounced++;
+    if (r->notify == NOTIFY_UNSET || (r->notify & NOTIFY_FAILURE) != 0)
+        notify(x, r, s, DSN_FAILED);
+}
+
+static void retry(struct settlement *x, struct queue_recipient *r, const struct active_slot *s)
+{
+    struct queue_op *op;
+
+    if (!s->untried && expired(x->a, r, x->now)) {
+        LOG(INFO, "expired", kv_str("to", r->address), kv_str("reply", s->reply));
+        fail(x, r, s);
+        return;
+    }
+    op = commit_op(&x->request.ops, QUEUE_RETRY, x->a->m->id, r->seq);
+    op->attempts = r->attempts + (s->untried ? 0 : 1);
+    op->due_ms = s->untried ? x->now + AGAIN_MS : x->now + schedule_retry_ms(&x->a->f->config->queue, op->attempts);
+    op->text = mem_str(s->reply);
+    if (op->due_ms < x->earliest_due)
+        x->earliest_due = op->due_ms;
+    if (!s->untried)
+        x->a->f->stats.deferred++;
+    if (is_late(x->a, r, x->now)) {
+        notify(x, r, s, DSN_DELAYED);
+        x->flags |= QUEUE_WARNED;
+    }
+}
+
+static void succeed(struct settlement *x, const struct queue_recipient *r, const struct active_slot *s)
+{
+    finish(x, r);
+    if (s->outcome == OUTCOME_RELAYED)
+        x->a->f->stats.relayed++;
+    if ((r->notify & NOTIFY_SUCCESS) != 0 && s->outcome == OUTCOME_DELIVERED)
+        notify(x, r, s, DSN_DELIVERED);
+}
+
+static void decide(struct settlement *x)
+{
+    struct queue_message *m = x->a->m;
+
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct active_slot *s = &x->a->slots[i];
+
+        if (s->outcome == OUTCOME_FAILED)
+            fail(x, &m->recipients[i], s);
+        else if (s->outcome == OUTCOME_DEFERRED)
+            retry(x, &m->recipients[i], s);
+        else
+            succeed(x, &m->recipients[i], s);
+    }
+    if (x->flags != m->flags)
+        commit_op(&x->request.ops, QUEUE_FLAGS, m->id, 0)->flags = x->flags;
+}
+
+/* --- committed --- */
+
+struct remove_job {
+    struct job job;
+    struct spool *spool;
+    uint64_t id;
+};
+
+static void run_remove(struct job *job)
+{
+    struct remove_job *j = LIST_ENTRY(job, struct remove_job, job);
+
+    (void)spool_remove(j->spool, j->id); /* what stays is swept at a later start */
+}
+
+static void remove_drop(struct job *job)
+{
+    mem_free(LIST_ENTRY(job, struct remove_job, job));
+}
+
+static void remove_spool(struct flow *f, uint64_t id)
+{
+    struct remove_job *j = mem_zero(sizeof *j);
+
+    j->spool = f->spool;
+    j->id = id;
+    j->job.run = run_remove;
+    j->job.drop = remove_drop;
+    job_start(f->pool, JOB_DISK, NULL, &j->job);
+}
+
+static bool message_is_gone(const struct settlement *x)
+{
+    LIST_EACH (it, &x->request.ops) {
+        const struct queue_op *op = LIST_ENTRY(it, struct queue_op, link);
+
+        if (op->kind == QUEUE_DONE && op->message_gone)
+            return true;
+    }
+    return false;
+}
+
+static void settled(struct commit_request *r, int status, const char *why)
+{
+    struct settlement *x = LIST_ENTRY(r, struct settlement, request);
+    struct active *a = x->a;
+    struct flow *f = a->f;
+
+    (void)why;
+    if (status < 0) { /* the rows still say what was; what we know is tried again until it can be written */
+        commit_add_lazily(f->commit, r);
+        return;
+    }
+    if (a->m->spooled && message_is_gone(x))
+        remove_spool(f, a->m->id);
+    if (x->earliest_due < INT64_MAX)
+        schedule_due(f, x->earliest_due);
+    active_free(a);
+    commit_ops_free(&r->ops);
+    if (x->notification != NULL)
+        schedule_add(f, x->notification);
+    mem_free(x->told);
+    mem_free(x->header);
+    mem_free(x);
+    schedule_room(f);
+}
+
+static void commit_settlement(struct settlement *x)
+{
+    if (x->notification != NULL) {
+        struct queue_op *add = mem_zero(sizeof *add);
+
+        /* First, so that the notification is never lost between the two. */
+        add->kind = QUEUE_ADD;
+        add->message = x->notification;
+        add->id = x->notification->id;
+        add->link.next = x->request.ops.next;
+        add->link.prev = &x->request.ops;
+        x->request.ops.next->prev = &add->link;
+        x->request.ops.next = &add->link;
+    }
+    schedule_drop_body(x->a->f, x->a->m);
+    x->request.done = settled;
+    commit_add_lazily(x->a->f->commit, &x->request);
+}
+
+/* --- the notification needs the original's header, or all of it --- */
+
+static void make_notification(struct settlement *x, struct slice original)
+{
+    const struct queue_message *m = x->a->m;
+    bool full = (m->flags & QUEUE_RET_FULL) != 0 && m->size <= RETURN_MOST;
+
+    if (!full)
+        original = slice_head(original, m->header_size);
+    original = slice_skip(original, m->trace_at);
+    x->notification = bounce_make(x->a->f, m, original, full, x->told, x->told_count);
+    commit_settlement(x);
+}
+
+static void body_here(void *owner, int status)
+{
+    struct settlement *x = owner;
+    const struct queue_message *m = x->a->m;
+
+    make_notification(x, status == 0 ? slice_make(m->body, m->size) : slice_make("", 0));
+}
+
+struct header_job {
+    struct job job;
+    struct settlement *x;
+    struct spool *spool;
+    uint64_t id;
+    size_t want;
+    char *text;
+    size_t got;
+};
+
+static void run_header(struct job *job)
+{
+    struct header_job *j = LIST_ENTRY(job, struct header_job, job);
+    struct err ignored = { 0 };
+    int fd = spool_read_open(j->spool, j->id, &ignored);
+
+    j->text = mem_alloc(j->want);
+    while (fd >= 0 && j->got < j->want) {
+        ssize_t n = sys->pread(fd, j->text + j->got, j->want - j->got, (off_t)j->got);
+
+        if (n <= 0)
+            break;
+        j->got += (size_t)n;
+    }
+    if (fd >= 0)
+        (void)sys->close(fd);
+}
+
+static void header_job_done(void *owner, struct job *job)
+{
+    struct header_job *j = LIST_ENTRY(job, struct header_job, job);
+
+    (void)owner;
+    j->x->header = j->text;
+    make_notification(j->x, slice_make(j->text, j->got));
+}
+
+static void header_job_drop(struct job *job)
+{
+    mem_free(LIST_ENTRY(job, struct header_job, job));
+}
+
+static void read_header(struct settlement *x)
+{
+    const struct queue_message *m = x->a->m;
+    struct header_job *j = mem_zero(sizeof *j);
+
+    j->x = x;
+    j->spool = x->a->f->spool;
+    j->id = m->id;
+    j->want = m->header_size < RETURN_MOST ? m->header_size : RETURN_MOST;
+    if ((m->flags & QUEUE_RET_FULL) != 0 && m->size <= RETURN_MOST)
+        j->want = (size_t)m->size;
+    j->job.run = run_header;
+    j->job.done = header_job_done;
+    j->job.drop = header_job_drop;
+    job_start(x->a->f->pool, JOB_DISK, NULL, &j->job);
+}
+
+void active_settle(struct active *a)
+{
+    struct settlement *x = mem_zero(sizeof *x);
+
+    x->a = a;
+    x->now = clock_wall_ms();
+    x->earliest_due = INT64_MAX;
+    x->flags = a->m->flags & ~(unsigned)(QUEUE_UNCLEAN_MASK | QUEUE_HELD);
+    x->told = mem_array(a->m->count, sizeof *x->told);
+    list_init(&x->request.ops);
+    a->hold++; /* for good: it is settled once */
+    decide(x);
+    if (x->told_count == 0 || a->m->sender[0] == '\0')
+        commit_settlement(x);
+    else if (a->m->spooled)
+        read_header(x);
+    else if (a->m->body != NULL)
+        make_notification(x, slice_make(a->m->body, a->m->size));
+    else
+        schedule_load_body(a->f, a->m, body_here, x);
+}
