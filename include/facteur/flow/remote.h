@@ -50,7 +50,8 @@ struct remote_recipient {
     char host[256];                 /* who said so: "mx.example.org [192.0.2.1]"; "" when nobody was reached */
 };
 
-struct remote_destination;
+struct remote;
+struct remote_connection;
 struct remote_work {
     struct queue_message *message; /* body loaded, spooled, or NULL: then env.load_body is asked first */
     const char *domain;            /* any of the recipients' domains: remote_key is the same for all of them */
@@ -60,11 +61,14 @@ struct remote_work {
     void *owner;
     /* the relay's own */
     struct link link;
-    struct remote_destination *destination;
+    struct remote *relay;
     int64_t started_ms;
-    size_t next; /* recipients before it are finished */
-    enum { REMOTE_BODY_UNKNOWN, REMOTE_BODY_LOADING, REMOTE_BODY_READY, REMOTE_BODY_FAILED } body;
-    void *connection; /* that carries it now, or NULL */
+    size_t next;                          /* recipients before it are finished */
+    bool again;                           /* went back to the line once: an idle connection had been closed */
+    bool ended;                           /* all results are there */
+    bool loading;                         /* env.load_body has not answered yet */
+    int load_status;                      /* what it answered */
+    struct remote_connection *connection; /* that carries it now, or NULL */
 };
 
 struct remote_env {
@@ -76,8 +80,6 @@ struct remote_env {
     void (*load_body)(void *ctx, struct queue_message *message, void (*fn)(void *owner, int status), void *owner);
     void *ctx;
 };
-
-struct remote;
 
 /* `tls` may be NULL: then no connection uses TLS and one that must is deferred. References are taken. */
 struct remote *remote_new(const struct remote_env *env, struct config *config, struct tls_client *tls);

@@ -1,0 +1,221 @@
+/* What a connection carries: the next part of a work as a transaction, and its results. */
+#include "remote_priv.h"
+
+#include "facteur/base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* ---- a transaction from a work ---- */
+
+static size_t part_of(const struct remote_connection *c)
+{
+    size_t left = c->work->count - c->work->next;
+    size_t most = REMOTE_RECIPIENTS;
+    unsigned said = smtp_client_rcpt_max(c->client);
+
+    if (said > 0 && said < most)
+        most = said;
+    return left < most ? left : most;
+}
+
+/* What goes out is the stored text behind the Return-Path line. */
+static uint64_t wire_size(const struct queue_message *m)
+{
+    uint64_t before = m->trace_at + ((m->flags & QUEUE_BINARY) == 0 && m->trace_at > 0 ? 1U : 0U); /* its CR */
+
+    return m->wire_size > before ? m->wire_size - before : 0;
+}
+
+static enum smtp_ret ret_of(unsigned flags)
+{
+    if ((flags & QUEUE_RET_FULL) != 0)
+        return SMTP_RET_FULL;
+    return (flags & QUEUE_RET_HDRS) != 0 ? SMTP_RET_HDRS : SMTP_RET_UNSET;
+}
+
+static void body_ready(void *owner)
+{
+    struct remote_connection *c = owner;
+
+    smtp_client_body_ready(c->client);
+}
+
+static void send_part(struct remote_connection *c)
+{
+    const struct queue_message *m = c->work->message;
+    size_t count = part_of(c);
+
+    if (c->rcpts_cap < count) {
+        c->rcpts = mem_resize(c->rcpts, count * sizeof *c->rcpts);
+        c->rcpts_cap = count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct queue_recipient *recipient = c->work->recipients[c->work->next + i].recipient;
+
+        c->rcpts[i] = (struct smtp_client_rcpt){ .address = recipient->address,
+                                                 .orcpt = recipient->orcpt,
+                                                 .notify = recipient->notify };
+    }
+    c->message = (struct smtp_client_message){
+        .sender = m->sender,
+        .size = wire_size(m),
+        .utf8 = (m->flags & QUEUE_SMTPUTF8) != 0,
+        .eight_bit = (m->flags & QUEUE_8BIT) != 0,
+        .binary = (m->flags & QUEUE_BINARY) != 0,
+        .ret = ret_of(m->flags),
+        .envid = m->envid,
+        .rcpts = c->rcpts,
+        .count = count,
+    };
+    c->state = CONNECTION_BUSY;
+    c->carrying = true;
+    remote_body_start(&c->body, c->r, m, body_ready, c);
+    smtp_client_message(c->client, &c->message);
+}
+
+/* ---- which work ---- */
+
+static void let_go(struct remote_connection *c)
+{
+    c->work->connection = NULL;
+    c->work = NULL;
+}
+
+static void body_lost(struct remote_connection *c)
+{
+    struct smtp_client_reply why = { .code = 451, .enhanced = "4.3.0" };
+    struct remote_work *work = c->work;
+
+    (void)snprintf(why.text, sizeof why.text, "The message could not be read from the queue: %s",
+                   err_text(work->load_status));
+    let_go(c);
+    remote_defer_all(work, &why, "", false);
+}
+
+/* Takes the next work from the line whose body is at hand or can be brought; the one behind it is brought meanwhile.
+ * False: there is nothing to send now. */
+static bool take_work(struct remote_connection *c)
+{
+    struct remote_destination *d = c->d;
+
+    while ((c->work = destination_take(d)) != NULL) {
+        c->work->connection = c;
+        c->work->started_ms = clock_mono_ms();
+        if (!list_empty(&d->waiting))
+            (void)remote_want_body(LIST_ENTRY(d->waiting.next, struct remote_work, link));
+        if (!remote_want_body(c->work)) {
+            c->state = CONNECTION_LOADING;
+            return true;
+        }
+        if (c->work->load_status == 0)
+            return true;
+        body_lost(c);
+    }
+    return false;
+}
+
+static void become_idle(struct remote_connection *c)
+{
+    c->state = CONNECTION_IDLE;
+    list_push(&c->r->idle, &c->in_idle);
+}
+
+void message_next(struct remote_connection *c)
+{
+    struct remote *r = c->r;
+
+    c->carried += c->carrying ? 1 : 0;
+    c->carrying = false;
+    if (c->work != NULL) { /* its next recipients */
+        send_part(c);
+        return;
+    }
+    if (r->stopping || c->carried >= c->config->queue.messages_per_connection) {
+        connection_quit(c);
+        return;
+    }
+    if (take_work(c)) {
+        if (c->state != CONNECTION_LOADING)
+            send_part(c);
+        return;
+    }
+    if (list_empty(&r->starved))
+        become_idle(c);
+    else /* somebody else needs the room */
+        connection_quit(c);
+}
+
+void message_loaded(struct remote_connection *c)
+{
+    if (c->state != CONNECTION_LOADING)
+        return;
+    c->state = CONNECTION_BUSY;
+    if (c->work->load_status < 0)
+        body_lost(c);
+    message_next(c);
+}
+
+/* The connection ends while the body is being brought, or between two parts: the work waits for another. */
+void message_unload(struct remote_connection *c)
+{
+    struct remote_work *work = c->work;
+
+    let_go(c);
+    if (c->cut)
+        remote_defer_all(work, &remote_stopping, "", true);
+    else
+        destination_put_back(c->d, work);
+}
+
+/* ---- results ---- */
+
+/* A server may close a connection that has been idle or has carried enough just when we use it again. That is no
+ * attempt at the message: it goes over a new connection, once. */
+static bool was_closed_before(const struct remote_connection *c, bool unclear)
+{
+    if (unclear || c->cut || c->timed_out || c->carried == 0 || c->work->again)
+        return false;
+    for (size_t i = 0; i < c->message.count; i++)
+        if (c->rcpts[i].reply.code != 421)
+            return false;
+    return true;
+}
+
+static enum remote_result result_of(const struct smtp_client_reply *reply, bool unclear)
+{
+    if (unclear || (reply->code >= 400 && reply->code < 500))
+        return REMOTE_DEFERRED;
+    return reply->code < 300 ? REMOTE_TAKEN : REMOTE_REFUSED;
+}
+
+void message_over(struct remote_connection *c, bool unclear)
+{
+    struct remote_work *work = c->work;
+    int64_t took = clock_mono_ms() - work->started_ms;
+
+    if (c->body.status < 0)
+        LOG(ERROR, "spooled message cannot be read", kv_str("session", c->id),
+            kv_str("reason", err_text(c->body.status)));
+    remote_body_stop(&c->body);
+    if (was_closed_before(c, unclear)) {
+        work->again = true;
+        let_go(c);
+        destination_put_back(c->d, work);
+        return;
+    }
+    for (size_t i = 0; i < c->message.count; i++) {
+        size_t at = work->next + i;
+
+        remote_result_set(work, at, result_of(&c->rcpts[i].reply, unclear), &c->rcpts[i].reply, c->host, c->cut);
+        remote_log_result(work, at, c->id, c->tls_text, took);
+    }
+    work->next += c->message.count;
+    if (work->next < work->count && c->cut) {
+        let_go(c);
+        remote_defer_all(work, &remote_stopping, "", true);
+    } else if (work->next == work->count) {
+        let_go(c);
+        remote_finish(work);
+    }
+}
