@@ -9,8 +9,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { MESSAGES_MAX = 256 * 1024, BACKLOG_INPUT = CONTROL_LINE + 64 * 1024 /* a line and one read */ };
 
@@ -345,21 +343,6 @@ static void on_accept(void *owner, struct stream *s)
 
 /* --- life --- */
 
-/* A socket that an ended server left goes; anything else stays and is an error. The queue's lock has made sure that no
- * other server lives in this state directory. */
-static int remove_stale(const char *path, struct err *e)
-{
-    struct stat st;
-
-    if (lstat(path, &st) < 0)
-        return errno == ENOENT ? 0 : err_set(e, -errno, "%s: %s", path, err_text(-errno));
-    if (!S_ISSOCK(st.st_mode))
-        return err_set(e, -EADDRINUSE, "%s is there and is no socket: move it away", path);
-    if (unlink(path) < 0)
-        return err_set(e, -errno, "%s: cannot be replaced: %s", path, err_text(-errno));
-    return 0;
-}
-
 int control_new(const struct control_env *env, const char *path, struct control **ret, struct err *e)
 {
     const struct listener_options options = { .fd = -1, .mode = 0600 };
@@ -370,7 +353,6 @@ int control_new(const struct control_env *env, const char *path, struct control 
     if (slice_copy(slice_str(path), at.path, sizeof at.path) < 0)
         return err_set(e, -ENAMETOOLONG, "%s: a socket's path has %zu octets at most; choose a shorter state directory",
                        path, sizeof at.path - 1);
-    TRY(remove_stale(path, e));
     c = mem_zero(sizeof *c);
     c->env = *env;
     list_init(&c->clients);

@@ -388,11 +388,11 @@ static void run_note(struct job *job)
 {
     struct note_job *n = LIST_ENTRY(job, struct note_job, job);
     struct link events;
-    struct err e = { 0 };
 
     list_init(&events);
     list_push(&events, &n->event.link);
-    (void)history_write(n->history, &events, &e); /* history may be lost */
+    if (history_write(n->history, &events, NULL) < 0)
+        return; /* history may be lost */
 }
 
 static void drop_note(struct job *job)

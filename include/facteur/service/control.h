@@ -46,7 +46,7 @@ struct control_env {
 };
 
 /* Listens at `path` (a socket that an ended server left there is replaced), mode 0600. The env is copied. -EADDRINUSE:
- * something else than a socket is there; otherwise what the listener says. */
+ * somebody answers there, or it is no socket; -ENAMETOOLONG. */
 int control_new(const struct control_env *env, const char *path, struct control **ret, struct err *e) MUST_USE;
 
 /* Stops listening, closes all connections, abandons their jobs; *c becomes NULL. NULL is fine. The queue, spool and
