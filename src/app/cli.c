@@ -1,6 +1,7 @@
 #include "facteur/app/cli.h"
 
 #include "cli_priv.h"
+#include "facteur/base/slice.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -156,11 +157,15 @@ static const struct cli_option *find_option(const struct cli_option *list, const
     return NULL;
 }
 
-static int no_option(const struct cli *c, const char *name, struct err *e)
+static int no_option(const struct cli *c, const char *text, size_t n, struct err *e)
 {
     const struct cli_option *own = c->command != NULL ? c->command->options : NULL;
-    const char *near = own != NULL ? cli_nearest(name, count_options(own), option_name, own) : NULL;
+    char name[WORD_MAX + 1];
+    const char *near;
 
+    if (slice_copy(slice_make(text, n), name, sizeof name) < 0)
+        return err_set(e, -EINVAL, "there is no option --%s", text);
+    near = own != NULL ? cli_nearest(name, count_options(own), option_name, own) : NULL;
     if (near == NULL)
         near = cli_nearest(name, count_options(everywhere), option_name, everywhere);
     return err_set(e, -EINVAL, "there is no option --%s%s%s%s", name, near != NULL ? " (did you mean --" : "",
@@ -178,7 +183,7 @@ static int take_option(struct cli *c, char *const *argv, int *at, struct err *e)
     if (global)
         o = find_option(everywhere, name, n);
     if (o == NULL)
-        return no_option(c, name, e);
+        return no_option(c, name, n, e);
     if (o->value == NULL && value != NULL)
         return err_set(e, -EINVAL, "--%s takes no value", o->name);
     if (o->value != NULL && value == NULL) {
