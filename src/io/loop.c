@@ -100,7 +100,7 @@ static void on_prepare(uv_prepare_t *handle)
 {
     struct loop *loop = handle->data;
 
-    if (!list_empty(&loop->deferred)) {
+    if (uv_is_active((const uv_handle_t *)&loop->idle)) { /* also when all that was deferred has been cancelled */
         loop_note(loop, "deferred");
         run_deferred(loop);
     }

@@ -52,7 +52,10 @@ void sockaddr_to(const struct sockaddr *sa, socklen_t n, struct endpoint *to)
             memcpy(to->octets, &v6.sin6_addr, 16);
     } else if (sa->sa_family == AF_UNIX) {
         to->family = 1;
-        if (n > path_at && n - path_at < sizeof to->path)
-            memcpy(to->path, (const char *)sa + path_at, n - path_at);
+        if (n > path_at) {
+            size_t length = n - path_at < sizeof to->path ? n - path_at : sizeof to->path - 1;
+
+            memcpy(to->path, (const char *)sa + path_at, length);
+        }
     }
 }

@@ -56,7 +56,7 @@ static void on_later(struct deferred *d)
         s->ev->on_tls(s->owner, s->status, NULL, "out of memory");
     if ((bits & LATER_INPUT) != 0 && s->state == STREAM_OPEN)
         stream_take(s, slice_make("", 0));
-    if ((bits & LATER_DRAIN) != 0 && stream_live(s) && s->ev->on_drain != NULL)
+    if ((bits & LATER_DRAIN) != 0 && !s->full && stream_live(s) && s->ev->on_drain != NULL)
         s->ev->on_drain(s->owner);
     if ((bits & LATER_END) != 0 && stream_live(s))
         s->ev->on_end(s->owner, s->status);
