@@ -3,6 +3,7 @@
 #ifndef FACTEUR_TEST_SMTP_FAKE_HOST_H
 #define FACTEUR_TEST_SMTP_FAKE_HOST_H
 
+#include "facteur/base/mem.h"
 #include "facteur/proto/smtp_server.h"
 
 #include <setjmp.h>
@@ -106,13 +107,19 @@ static inline enum when fake_ask_auth(void *world, const struct sasl_attempt *a,
 
 static inline void fake_scram_keys(void *world, struct slice user, struct sasl_scram_keys *ret)
 {
-    /* Of the password "secret", fake_salt and 4,096 iterations; test_sasl computes the same. */
-    static const uint8_t stored[32] = { 0 };
+    /* Of the password "secret", fake_salt and 4,096 iterations. */
+    static const uint8_t stored[32] = { 0xb5, 0x0b, 0x17, 0xf2, 0x01, 0x19, 0x86, 0x5c, 0x2a, 0xb4, 0x01,
+                                        0x60, 0xa8, 0xbb, 0xe7, 0x4b, 0x1c, 0xe9, 0xcc, 0xeb, 0x64, 0x5d,
+                                        0x91, 0xec, 0xf5, 0x4b, 0xd1, 0x56, 0xc3, 0xa6, 0xa9, 0x0a };
+    static const uint8_t server[32] = { 0xd4, 0x29, 0x05, 0x11, 0x3e, 0x11, 0xd8, 0xae, 0xd6, 0xeb, 0x48,
+                                        0x02, 0xa3, 0x07, 0x7a, 0x86, 0x22, 0xe8, 0x47, 0x01, 0x17, 0x08,
+                                        0x94, 0xcd, 0x26, 0x06, 0xa4, 0x49, 0xbd, 0x79, 0x68, 0x44 };
 
     (void)world;
     *ret = (struct sasl_scram_keys){ .salt_n = sizeof fake_salt, .iterations = 4096 };
     memcpy(ret->salt, fake_salt, sizeof fake_salt);
     memcpy(ret->stored, stored, sizeof stored);
+    memcpy(ret->server, server, sizeof server);
     ret->known = slice_is(user, "alice@example.org");
 }
 
@@ -265,12 +272,12 @@ static inline void fake_start(struct fake *f)
 static inline void fake_feed(struct fake *f, struct slice octets)
 {
     /* A copy of its own size, so that a look beyond the end is seen. */
-    char *copy = test_malloc(octets.n > 0 ? octets.n : 1);
+    char *copy = mem_alloc(octets.n);
 
     if (octets.n > 0)
         memcpy(copy, octets.p, octets.n);
     smtp_server_feed(f->s, slice_make(copy, octets.n));
-    test_free(copy);
+    mem_free(copy);
 }
 
 /* Feeds the text, gives all answers that are owed and returns what came back, which lives until the next call. */
