@@ -259,6 +259,8 @@ static void open_more(struct remote_destination *d)
 
 void destination_run(struct remote_destination *d)
 {
+    if (d->r->stopping)
+        defer_waiting(d, &remote_stopping, "", true);
     if (destination_is_dead(d)) {
         defer_waiting(d, &d->dead_reply, d->dead_host, false);
         return;
