@@ -144,6 +144,8 @@ int helo_parse(struct slice text, char to[LIMIT_DOMAIN + 1])
         if (!is_let_dig(c) && c != '-' && c != '_' && c != '.')
             return -EINVAL;
     }
+    if (label == 0) /* a second dot at the end */
+        return -EINVAL;
     copy_lower(text, to);
     return 0;
 }
