@@ -24,6 +24,8 @@ int cli_load(const struct cli *c, struct config **ret);
 int cli_connect(const struct cli *c, struct client **ret);
 /* Asks; says what went wrong and returns the exit code. */
 int cli_ask(const struct cli *c, struct client *client, json_t *request, json_t **ret);
+/* Connects, asks {"do": word} and hangs up. */
+int cli_ask_once(const struct cli *c, const char *word, json_t **ret);
 /* control.sock below a state directory; false when it is too long. */
 bool cli_socket_path(const char *state, char *to, size_t size);
 

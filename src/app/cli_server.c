@@ -5,14 +5,13 @@
 #include "facteur/io/tls.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <sodium.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 #include <uv.h>
 
-enum { PRINT_MAX = 1024 * 1024, STATUS_DEPTH = 3, SOCKET_PATH = 4096 };
+enum { PRINT_MAX = 1024 * 1024, SOCKET_PATH = 4096 };
 
 /* --- what several commands do --- */
 
@@ -75,8 +74,7 @@ int cli_ask(const struct cli *c, struct client *client, json_t *request, json_t 
     return code < 0 ? cli_fail(c, cli_exit_code(code), "%s", e.text) : EX_OK;
 }
 
-/* One question to the server and its answer. */
-static int ask_once(const struct cli *c, const char *word, json_t **ret)
+int cli_ask_once(const struct cli *c, const char *word, json_t **ret)
 {
     struct client *client = NULL;
     int code = cli_connect(c, &client);
@@ -159,7 +157,7 @@ int cli_run_reload(struct cli *c)
     json_t *answer = NULL;
     const char *messages;
     bool loaded;
-    int code = ask_once(c, "reload", &answer);
+    int code = cli_ask_once(c, "reload", &answer);
 
     if (code != EX_OK)
         return code;
@@ -174,123 +172,6 @@ int cli_run_reload(struct cli *c)
     if (!loaded)
         return cli_fail(c, EX_CONFIG, "the server keeps the policy that it has");
     fputs("The server has read the policy anew.\n", c->out);
-    return EX_OK;
-}
-
-/* --- status --- */
-
-static bool ends_with(const char *key, const char *end)
-{
-    size_t n = strlen(key), m = strlen(end);
-
-    return n >= m && strcmp(key + n - m, end) == 0;
-}
-
-/* The key's end says what a number is. */
-static void put_value(FILE *out, const char *key, const json_t *value)
-{
-    int64_t n = json_integer_value(value);
-    char text[CLI_SHORT];
-
-    if (json_is_string(value)) {
-        cli_put_text(out, json_string_value(value));
-    } else if (json_is_real(value)) {
-        fprintf(out, "%.3f", json_real_value(value));
-    } else if (!json_is_integer(value)) {
-        fputs(json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "-", out);
-    } else if (ends_with(key, "wall_ms") || ends_with(key, "_at")) {
-        cli_format_time(n, text);
-        fputs(n > 0 ? text : "-", out);
-    } else if (ends_with(key, "_ms")) {
-        cli_format_age(n, text);
-        fputs(text, out);
-    } else if (ends_with(key, "_us")) {
-        fprintf(out, "%.3f ms", (double)n / 1000);
-    } else if (ends_with(key, "octets")) {
-        cli_format_size(n > 0 ? (uint64_t)n : 0, text);
-        fputs(text, out);
-    } else {
-        fprintf(out, "%" PRId64, n);
-    }
-}
-
-static void put_label(FILE *out, const char *key, int depth)
-{
-    static const char *const units[] = { "_wall_ms", "_ms", "_us", "_at" };
-    size_t n = strlen(key);
-
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (n > strlen(units[i]) && ends_with(key, units[i])) {
-            n -= strlen(units[i]);
-            break;
-        }
-    }
-    fprintf(out, "%*s", 2 * depth, "");
-    for (size_t i = 0; i < n; i++)
-        fputc(key[i] == '_' ? ' ' : key[i], out);
-    fputc(':', out);
-    fprintf(out, "%*s", n + 2 * (size_t)depth < 20 ? (int)(20 - n - 2 * (size_t)depth) : 1, "");
-}
-
-/* One line with all the values of an object, for lists of objects. */
-static void put_flat(FILE *out, json_t *object)
-{
-    const char *key, *comma = "";
-    json_t *value;
-
-    json_object_foreach(object, key, value)
-    {
-        fprintf(out, "%s%s ", comma, key);
-        put_value(out, key, value);
-        comma = ", ";
-    }
-}
-
-static void put_object(FILE *out, json_t *object, int depth)
-{
-    const char *key;
-    json_t *value;
-
-    json_object_foreach(object, key, value)
-    {
-        put_label(out, key, depth);
-        if (json_is_object(value) && depth < STATUS_DEPTH) {
-            fputc('\n', out);
-            put_object(out, value, depth + 1);
-        } else if (json_is_array(value)) {
-            json_t *item;
-            size_t i;
-
-            fputc('\n', out);
-            json_array_foreach(value, i, item)
-            {
-                fprintf(out, "%*s", 2 * depth + 2, "");
-                if (json_is_object(item))
-                    put_flat(out, item);
-                else
-                    put_value(out, key, item);
-                fputc('\n', out);
-            }
-        } else {
-            put_value(out, key, value);
-            fputc('\n', out);
-        }
-    }
-}
-
-int cli_run_status(struct cli *c)
-{
-    json_t *answer = NULL, *status;
-    int code = ask_once(c, "status", &answer);
-
-    if (code != EX_OK)
-        return code;
-    status = json_object_get(answer, "status");
-    if (cli_value(c, "json") != NULL)
-        cli_put_json(c->out, status);
-    else
-        put_object(c->out, status, 0);
-    json_decref(answer);
     return EX_OK;
 }
 

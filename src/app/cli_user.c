@@ -180,6 +180,8 @@ static int make_maildir(const struct cli *c, const struct config *config, const 
     bool root = geteuid() == 0;
     int code = root ? privs_borrow(config, &e) : 0;
 
+    if (root && code == -ENOENT && config->run_as == NULL)
+        return EX_OK; /* whoever it runs as, the server makes it itself */
     if (code == 0)
         code = maildirs_open(config->state, &m, &e);
     if (code == 0)
