@@ -31,7 +31,11 @@ int err_wrap(struct err *e, const char *fmt, ...)
         text[0] = '\0';
     va_end(args);
     n = strlen(text);
-    (void)snprintf(text + n, sizeof text - n, ": %s", e->text);
+    for (const char *p = ": "; *p != '\0' && n < sizeof text - 1; p++)
+        text[n++] = *p;
+    for (const char *p = e->text; *p != '\0' && n < sizeof text - 1; p++)
+        text[n++] = *p;
+    text[n] = '\0';
     memcpy(e->text, text, sizeof text);
     return e->code;
 }

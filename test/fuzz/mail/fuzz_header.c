@@ -2,6 +2,7 @@
  * octet chooses the length of the pieces. */
 #include "facteur/mail/header.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,6 +42,7 @@ static void check_fields(const struct header *h)
     struct buf value;
     struct address a;
     size_t total = 0;
+    int addresses;
 
     buf_init(&value, LIMIT_HEADER);
     for (size_t i = 0; i < h->count; i++) {
@@ -48,7 +50,8 @@ static void check_fields(const struct header *h)
         require(h->fields[i].name.n > 0 && h->fields[i].all.p[h->fields[i].all.n - 1] == '\n');
         require(header_value(&h->fields[i], &value) == 0);
         require(slice_find(buf_slice(&value), '\n') < 0);
-        (void)header_addresses(buf_slice(&value), &a, 1);
+        addresses = header_addresses(buf_slice(&value), &a, 1);
+        require(addresses >= 0 || addresses == -EINVAL);
     }
     require(total == h->text.n);
     buf_clear(&value);
