@@ -54,7 +54,8 @@ struct field {
 };
 
 struct section {
-    const char *path; /* "limits.timeouts", "users.*"; "" is the file's top level */
+    const char *path;  /* "limits.timeouts", "users.*"; "" is the file's top level */
+    const char *title; /* the same for a sentence: "a user" */
     const char *intro;
     const struct field *fields;
 };

@@ -103,6 +103,12 @@ void problems_tell(const struct problems *p, const char *first, struct conf_prob
     mem_free(order);
 }
 
+/* Case and the choice of dash are no reason to miss a word. */
+static char fold(char c)
+{
+    return c == '-' ? '_' : c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 /* Optimal string alignment: insertions, deletions, changes and swapped neighbours cost 1. */
 static size_t distance(struct slice a, struct slice b)
 {
@@ -115,11 +121,12 @@ static size_t distance(struct slice a, struct slice b)
 
         now[0] = i;
         for (size_t j = 1; j <= b.n; j++) {
-            size_t best = last[j - 1] + (a.p[i - 1] != b.p[j - 1]);
+            size_t best = last[j - 1] + (fold(a.p[i - 1]) != fold(b.p[j - 1]));
 
             best = last[j] + 1 < best ? last[j] + 1 : best;
             best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] && a.p[i - 2] == b.p[j - 1] && before[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && fold(a.p[i - 1]) == fold(b.p[j - 2]) && fold(a.p[i - 2]) == fold(b.p[j - 1]) &&
+                before[j - 2] + 1 < best)
                 best = before[j - 2] + 1;
             now[j] = best;
         }
@@ -129,17 +136,11 @@ static size_t distance(struct slice a, struct slice b)
 
 const char *nearest_word(struct slice seen, const char *const *words)
 {
-    char folded[WORD_MOST];
     const char *nearest = NULL;
     size_t least;
 
     if (seen.n == 0 || seen.n > WORD_MOST)
         return NULL;
-    for (size_t i = 0; i < seen.n; i++) {
-        char c = seen.p[i];
-
-        folded[i] = c == '-' ? '_' : c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-    }
     least = (seen.n + 2) / 3 + 1;
     for (; *words != NULL; words++) {
         struct slice word = slice_str(*words);
@@ -147,7 +148,7 @@ const char *nearest_word(struct slice seen, const char *const *words)
 
         if (word.n > WORD_MOST)
             continue;
-        d = distance((struct slice){ folded, seen.n }, word);
+        d = distance(seen, word);
         if (d < least) {
             least = d;
             nearest = *words;

@@ -79,11 +79,6 @@ const struct field *section_field(const struct section *s, const char *key)
     return NULL;
 }
 
-static const char *place_name(const struct section *s)
-{
-    return s->path[0] != '\0' ? s->path : "the top level";
-}
-
 /* A key that stands in the wrong place is told its right one; a mistyped key the nearest of this place. */
 static void tell_unknown(struct load *l, const struct section *s, const struct node *n)
 {
@@ -98,11 +93,10 @@ static void tell_unknown(struct load *l, const struct section *s, const struct n
     for (const struct section *const *other = sections; hint[0] == '\0' && *other != NULL; other++)
         if (section_field(*other, n->key.p) != NULL) {
             problem_add(&l->problems, n->key_at, "unknown key %s in %s (it belongs to %s)",
-                        problem_shown(&l->problems, n->key), place_name(s), place_name(*other));
+                        problem_shown(&l->problems, n->key), s->title, (*other)->title);
             return;
         }
-    problem_add(&l->problems, n->key_at, "unknown key %s in %s%s", problem_shown(&l->problems, n->key), place_name(s),
-                hint);
+    problem_add(&l->problems, n->key_at, "unknown key %s in %s%s", problem_shown(&l->problems, n->key), s->title, hint);
 }
 
 /* "[a, b]" or "a" as nodes; presets are ours, so this is all the YAML they need. */
@@ -150,13 +144,13 @@ static void read_field(struct load *l, const struct section *s, const struct fie
     if (f->preset != NULL)
         f->type->read(l, f, preset_node(l, f->preset), to);
     else if (f->required && parent != NULL)
-        problem(l, n != NULL ? n : parent, "%s needs \"%s\", for example \"%s: %s\"", place_name(s), f->key, f->key,
+        problem(l, n != NULL ? n : parent, "%s needs \"%s\", for example \"%s: %s\"", s->title, f->key, f->key,
                 f->example);
 }
 
 void read_section(struct load *l, const struct section *s, const struct node *n, void *base)
 {
-    if (!node_is_null(n) && !want_map(l, place_name(s), n))
+    if (!node_is_null(n) && !want_map(l, s->title, n))
         n = NULL;
     if (n != NULL && n->kind == NODE_MAP)
         for (const struct node *child = n->first; child != NULL; child = child->next)

@@ -76,7 +76,7 @@ static const struct field top_fields[] = {
     { 0 },
 };
 const struct section section_top = {
-    "",
+    "", "the top level",
     "The keys of the file's top level. Only `hostname` must be there; without `domains` the server accepts mail "
     "from trusted networks and logins alone.",
     top_fields
@@ -103,7 +103,7 @@ static const struct field listener_fields[] = {
     { 0 },
 };
 const struct section section_listener = {
-    "listen[]",
+    "listen[]", "a listener",
     "Each item of `listen`. `listen: loopback` stands for ports 25 and 587 on 127.0.0.1 and ::1. Without `listen`, the "
     "server listens on all addresses: port 25 (smtp), and with a certificate 465 (submission, implicit TLS) and 587 "
     "(submission, STARTTLS) too. Submission without TLS is possible on loopback only.",
@@ -122,7 +122,8 @@ static const struct field tls_fields[] = {
       .meaning = "PEM file of the authorities that next hops are verified by. Default: the system's." },
     { 0 },
 };
-const struct section section_tls = { "tls", "Certificates for listeners and authorities for next hops.", tls_fields };
+const struct section section_tls = { "tls", "tls", "Certificates for listeners and authorities for next hops.",
+                                     tls_fields };
 
 static const struct field certificate_fields[] = {
     { "certificate", &type_path, offsetof(struct conf_certificate, certificate), .required = true, .example = "a.pem",
@@ -131,7 +132,8 @@ static const struct field certificate_fields[] = {
       .meaning = "PEM file with its private key." },
     { 0 },
 };
-const struct section section_certificate = { "tls.certificates[]", "Each further certificate.", certificate_fields };
+const struct section section_certificate = { "tls.certificates[]", "a certificate", "Each further certificate.",
+                                             certificate_fields };
 
 static const struct field domain_fields[] = {
     { "aliases", &type_aliases, 0, .example = "{info: [anna, ben@example.com]}",
@@ -143,7 +145,7 @@ static const struct field domain_fields[] = {
     { 0 },
 };
 const struct section section_domain = {
-    "domains.*",
+    "domains.*", "a domain",
     "Each domain; its value may be empty. Mail to postmaster@ and abuse@ always reaches somebody (RFC 5321 section "
     "4.5.1): a user or alias of that name, else the catch-all, else the domain's first user, else the first of all "
     "users.",
@@ -168,7 +170,7 @@ static const struct field user_fields[] = {
     { 0 },
 };
 const struct section section_user = {
-    "users.*",
+    "users.*", "a user",
     "Each user, by address; its value may be empty. A login is the address, or its local part in the default "
     "domain. Local parts are ASCII and not case-sensitive.",
     user_fields
@@ -181,7 +183,7 @@ static const struct field auth_fields[] = {
                  "{SCRAM-SHA-256} hash, since clients that see it use it." },
     { 0 },
 };
-const struct section section_auth = { "auth", "Logging in; only under TLS or from loopback.", auth_fields };
+const struct section section_auth = { "auth", "auth", "Logging in; only under TLS or from loopback.", auth_fields };
 
 static const struct field relay_fields[] = {
     { "trusted", &type_networks, AT(relay.trusted), .preset = "[]", .example = "[192.168.1.0/24]",
@@ -197,7 +199,7 @@ static const struct field relay_fields[] = {
           "none." },
     { 0 },
 };
-const struct section section_relay = { "relay",
+const struct section section_relay = { "relay", "relay",
                                        "Mail for other domains. Strangers never send through this server: see Safety.",
                                        relay_fields };
 
@@ -218,7 +220,7 @@ static const struct field next_hop_fields[] = {
     { 0 },
 };
 const struct section section_next_hop = {
-    "relay.smarthost",
+    "relay.smarthost", "a next hop",
     "A next hop: `smarthost`, and each of `routes`. It may also be written as `host` or `host:port` alone.",
     next_hop_fields
 };
@@ -259,7 +261,7 @@ static const struct field limits_fields[] = {
       .meaning = "How long a peer may take." },
     { 0 },
 };
-const struct section section_limits = { "limits", "What a client may ask of the server.", limits_fields };
+const struct section section_limits = { "limits", "limits", "What a client may ask of the server.", limits_fields };
 
 #define TIMEOUT(key_, preset_, top, example_, meaning_)                                                                \
     {                                                                                                                  \
@@ -283,7 +285,7 @@ static const struct field timeouts_fields[] = {
     TIMEOUT(shutdown, "10s", HOUR, "5s", "Work in hand when the server is told to stop."),
     { 0 },
 };
-const struct section section_timeouts = { "limits.timeouts",
+const struct section section_timeouts = { "limits.timeouts", "limits.timeouts",
                                           "Durations after which a peer is given up; each counts for a whole step, not "
                                           "for an octet. The `relay_` ones are RFC "
                                           "5321 section 4.5.3.2's.",
@@ -312,7 +314,8 @@ static const struct field queue_fields[] = {
       .meaning = "How long it is remembered what became of a message; 0: not at all." },
     { 0 },
 };
-const struct section section_queue = { "queue", "How long and how often delivery is tried, and what the queue may use.",
+const struct section section_queue = { "queue", "queue",
+                                       "How long and how often delivery is tried, and what the queue may use.",
                                        queue_fields };
 
 static const struct field dns_fields[] = {
@@ -320,7 +323,7 @@ static const struct field dns_fields[] = {
       .meaning = "Addresses of name servers, each with a port if it is not 53. Default: the system's (resolv.conf)." },
     { 0 },
 };
-const struct section section_dns = { "dns", "Name servers.", dns_fields };
+const struct section section_dns = { "dns", "dns", "Name servers.", dns_fields };
 
 static const struct field log_fields[] = {
     { "to", &type_log_target, 0, .preset = "stderr", .example = "/var/log/facteur.log",
@@ -331,7 +334,7 @@ static const struct field log_fields[] = {
       .meaning = "error, warning, info or debug." },
     { 0 },
 };
-const struct section section_log = { "log", "What is told, and where.", log_fields };
+const struct section section_log = { "log", "log", "What is told, and where.", log_fields };
 
 const struct section *const sections[] = {
     &section_top,      &section_listener, &section_tls,   &section_certificate, &section_domain,

@@ -1,15 +1,14 @@
 #include "yaml_priv.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <yaml.h>
 
 /* One open list or mapping. */
 struct level {
     struct node *node, *last; /* last: its newest child */
-    struct slice key;         /* a mapping's key that waits for its value */
-    struct conf_place key_at;
-    bool has_key;
-    struct map seen; /* a mapping's keys, to find one that comes twice */
+    const struct node *key;   /* a mapping's key that waits for its value */
+    struct map seen;          /* a mapping's keys, to find one that comes twice */
 };
 
 struct reader {
@@ -38,9 +37,10 @@ static void attach(struct reader *r, struct node *n)
     }
     level = &r->levels[r->depth - 1];
     if (level->node->kind == NODE_MAP) {
-        n->key = level->key;
-        n->key_at = level->key_at;
-        level->has_key = false;
+        n->key = level->key->text;
+        n->key_at = level->key->at;
+        n->key_span = level->key->span;
+        level->key = NULL;
     }
     if (level->last == NULL)
         level->node->first = n;
@@ -54,9 +54,7 @@ static void take_key(struct reader *r, struct level *level, const struct node *n
 {
     struct node *earlier = map_get(&level->seen, n->text);
 
-    level->key = n->text;
-    level->key_at = n->at;
-    level->has_key = true;
+    level->key = n;
     if (earlier == NULL) {
         (void)map_put(&level->seen, n->text, (void *)n);
         return;
@@ -81,6 +79,7 @@ static void on_scalar(struct reader *r, const yaml_event_t *e)
     struct level *level = r->depth > 0 ? &r->levels[r->depth - 1] : NULL;
 
     n->at = place_of(r, e->start_mark);
+    n->span = (struct span){ e->start_mark.index, e->end_mark.index };
     n->plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (has_control(text)) {
         problem_add(r->problems, n->at, "%s holds a line break or another control character, which no setting takes",
@@ -89,7 +88,7 @@ static void on_scalar(struct reader *r, const yaml_event_t *e)
         text.n = 0;
     }
     n->text = (struct slice){ arena_str(r->tree, text), text.n };
-    if (level != NULL && level->node->kind == NODE_MAP && !level->has_key)
+    if (level != NULL && level->node->kind == NODE_MAP && level->key == NULL)
         take_key(r, level, n);
     else
         attach(r, n);
@@ -100,7 +99,7 @@ static void on_start(struct reader *r, const yaml_event_t *e, enum node_kind kin
     struct level *level = r->depth > 0 ? &r->levels[r->depth - 1] : NULL;
     struct node *n;
 
-    if (level != NULL && level->node->kind == NODE_MAP && !level->has_key) {
+    if (level != NULL && level->node->kind == NODE_MAP && level->key == NULL) {
         problem_add(r->problems, place_of(r, e->start_mark), "a key must be a single word or a quoted text");
         r->failed = r->done = true;
         return;
@@ -113,13 +112,23 @@ static void on_start(struct reader *r, const yaml_event_t *e, enum node_kind kin
     n = arena_zero(r->tree, sizeof *n);
     n->kind = kind;
     n->at = place_of(r, e->start_mark);
+    n->span = (struct span){ e->start_mark.index, e->end_mark.index };
+    n->flow = kind == NODE_LIST ? e->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE
+                                : e->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE;
     attach(r, n);
     r->levels[r->depth++] = (struct level){ .node = n };
 }
 
-static void on_end(struct reader *r)
+/* A list or mapping without brackets ends where its last child does: the event comes only with the next token. */
+static void on_end(struct reader *r, size_t end)
 {
-    map_clear(&r->levels[--r->depth].seen);
+    struct level *level = &r->levels[--r->depth];
+
+    map_clear(&level->seen);
+    if (level->node->flow)
+        level->node->span.end = end;
+    else if (level->last != NULL)
+        level->node->span.end = level->last->span.end;
 }
 
 /* What YAML offers and a policy does without. Aliases are how a few lines become gigabytes. */
@@ -176,7 +185,7 @@ static void on_event(struct reader *r, const yaml_event_t *e)
         break;
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
-        on_end(r);
+        on_end(r, e->end_mark.index);
         break;
     case YAML_STREAM_END_EVENT:
         r->done = true;
@@ -206,15 +215,18 @@ static void on_syntax_error(struct reader *r, const yaml_parser_t *parser, struc
     const char *why = parser->problem != NULL ? parser->problem : "cannot be read";
     size_t offset = parser->problem_mark.index;
     bool tab = offset < text.n && text.p[offset] == '\t';
+    char begun[48] = "";
 
     r->failed = true;
+    if (parser->context != NULL && parser->context_mark.line != parser->problem_mark.line)
+        (void)snprintf(begun, sizeof begun, ", which begins in line %zu", parser->context_mark.line + 1);
     if (parser->error == YAML_READER_ERROR)
         problem_add(r->problems, place_of_octet(r, text, parser->problem_offset), "not readable as UTF-8 text: %s",
                     why);
     else
-        problem_add(r->problems, place_of(r, parser->problem_mark), "this is no YAML: %s%s%s%s", why,
+        problem_add(r->problems, place_of(r, parser->problem_mark), "this is no YAML: %s%s%s%s%s", why,
                     parser->context != NULL ? " " : "", parser->context != NULL ? parser->context : "",
-                    tab ? " (a tab cannot indent; use spaces)" : "");
+                    tab ? " (a tab cannot indent; use spaces)" : "", begun);
 }
 
 int yaml_read(struct arena *tree, const char *file, struct slice text, struct problems *problems, struct node **ret)
@@ -241,7 +253,7 @@ int yaml_read(struct arena *tree, const char *file, struct slice text, struct pr
     }
     yaml_parser_delete(&parser);
     while (r.depth > 0)
-        on_end(&r);
+        on_end(&r, text.n);
     if (r.failed)
         return -EINVAL;
     if (r.root == NULL) {

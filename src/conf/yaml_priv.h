@@ -13,13 +13,21 @@ enum { YAML_MOST = 1024 * 1024, YAML_DEPTH = 12 };
 
 enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 
+/* Where something stands, in characters from the text's start; `end` is behind it. */
+struct span {
+    size_t start, end;
+};
+
 struct node {
     enum node_kind kind;
     bool plain;           /* a scalar without quotes */
+    bool flow;            /* a list in brackets, a mapping in braces */
     struct conf_place at; /* of the value */
-    struct slice text;    /* a scalar's; NUL-terminated and without control characters */
-    struct slice key;     /* in a mapping: its name, NUL-terminated */
+    struct span span;
+    struct slice text; /* a scalar's; NUL-terminated and without control characters */
+    struct slice key;  /* in a mapping: its name, NUL-terminated */
     struct conf_place key_at;
+    struct span key_span;
     struct node *first, *next;
     size_t count; /* of children */
 };
