@@ -119,9 +119,9 @@ static void turn(struct pump *p)
     assert_int_equal(c.ran, 1);
 }
 
-static void stall(void *owner)
+static void stall(struct deferred *d)
 {
-    struct pump *p = owner;
+    struct pump *p = LIST_ENTRY(d, struct call, d)->p;
     int64_t until = clock_mono_us() + 60 * 1000;
 
     loop_note(p->loop, "digging");
@@ -133,12 +133,10 @@ static void stall(void *owner)
 static void the_meter_names_what_held_up_the_loop(void **state)
 {
     struct pump *p = *state;
-    struct timer *t = timer_new(p->loop, stall, p);
+    struct call c = { .p = p };
     struct loop_stalls before = loop_stalls(p->loop), after;
 
-    timer_set(t, 0);
-    loop_run_once(p->loop);
-    timer_close(&t);
+    loop_defer(p->loop, &c.d, stall);
     turn(p);
     after = loop_stalls(p->loop);
     assert_int_equal(after.over_limit, before.over_limit + 1);
