@@ -91,12 +91,10 @@ static int userfile_open(struct userfile *f, const char *path, struct err *e)
 /* The octet at which a character begins. */
 static size_t offset_of(const struct userfile *f, size_t character)
 {
-    static const char mark[] = "\xef\xbb\xbf"; /* a byte order mark is no character */
-    const char *p = f->text.p;
-    size_t i = f->text.n >= 3 && memcmp(p, mark, 3) == 0 ? 3 : 0;
+    size_t i = 0;
 
     for (; i < f->text.n; i++) {
-        if (((unsigned char)p[i] & 0xc0) == 0x80)
+        if (((unsigned char)f->text.p[i] & 0xc0) == 0x80)
             continue;
         if (character-- == 0)
             break;
