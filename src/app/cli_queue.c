@@ -55,22 +55,23 @@ static void put_recipient(FILE *out, const json_t *r)
 
 static bool is_held(const json_t *message)
 {
-    json_t *flag;
-    size_t i;
+    const json_t *flags = json_object_get(message, "flags");
 
-    json_array_foreach(json_object_get(message, "flags"), i,
-                       flag) if (strcmp(json_string_value(flag) != NULL ? json_string_value(flag) : "", "held") ==
-                                 0) return true;
+    for (size_t i = 0; i < json_array_size(flags); i++) {
+        const char *flag = json_string_value(json_array_get(flags, i));
+
+        if (flag != NULL && strcmp(flag, "held") == 0)
+            return true;
+    }
     return false;
 }
 
 static void put_message(FILE *out, const json_t *message)
 {
     const json_t *recipients = json_object_get(message, "recipients");
-    size_t shown = json_array_size(recipients), i;
+    size_t shown = json_array_size(recipients);
     int64_t all = number_of(message, "recipient_count"), size = number_of(message, "size");
     char age[CLI_SHORT], octets[CLI_SHORT];
-    json_t *r;
 
     cli_format_age(clock_wall_ms() - number_of(message, "received_ms"), age);
     cli_format_size(size > 0 ? (uint64_t)size : 0, octets);
@@ -78,7 +79,8 @@ static void put_message(FILE *out, const json_t *message)
     fprintf(out, "  %-8s %-10s ", age, octets);
     put_sender(out, message);
     fprintf(out, "%s%s\n", is_true(message, "active") ? "  (being delivered)" : "", is_held(message) ? "  (held)" : "");
-    json_array_foreach(recipients, i, r) put_recipient(out, r);
+    for (size_t i = 0; i < shown; i++)
+        put_recipient(out, json_array_get(recipients, i));
     if (all > 0 && (uint64_t)all > shown)
         fprintf(out, "    and %lld more\n", (long long)all - (long long)shown);
 }
@@ -90,8 +92,8 @@ static int walk(const struct cli *c, struct client *client, int (*each)(void *ct
     int code = EX_OK;
 
     do {
-        json_t *request = json_pack("{ss}", "do", "queue-list"), *answer = NULL, *message;
-        size_t i;
+        json_t *request = json_pack("{ss}", "do", "queue-list"), *answer = NULL;
+        const json_t *messages;
 
         if (next != NULL)
             json_object_set_new(request, "after", next);
@@ -99,13 +101,10 @@ static int walk(const struct cli *c, struct client *client, int (*each)(void *ct
         code = cli_ask(c, client, request, &answer);
         if (code != EX_OK)
             break;
-        json_array_foreach(json_object_get(answer, "messages"), i, message)
-        {
-            code = each(ctx, message);
-            if (code != EX_OK)
-                break;
-        }
-        if (json_array_size(json_object_get(answer, "messages")) > 0)
+        messages = json_object_get(answer, "messages");
+        for (size_t i = 0; i < json_array_size(messages) && code == EX_OK; i++)
+            code = each(ctx, json_array_get(messages, i));
+        if (json_array_size(messages) > 0)
             next = json_incref(json_object_get(answer, "next"));
         json_decref(answer);
     } while (next != NULL && code == EX_OK);
@@ -228,26 +227,21 @@ static void put_field(FILE *out, const char *label, const char *value)
 
 static void put_flags(FILE *out, const json_t *flags)
 {
-    json_t *flag;
-    size_t i;
-
     if (json_array_size(flags) == 0)
         return;
     fprintf(out, "%-10s", "Flags:");
-    json_array_foreach(flags, i, flag)
-    {
+    for (size_t i = 0; i < json_array_size(flags); i++) {
         fputs(i > 0 ? ", " : "", out);
-        cli_put_text(out, json_string_value(flag));
+        cli_put_text(out, json_string_value(json_array_get(flags, i)));
     }
     fputc('\n', out);
 }
 
 static void put_envelope(FILE *out, const json_t *message)
 {
+    const json_t *recipients = json_object_get(message, "recipients");
     int64_t size = number_of(message, "size");
     char received[CLI_SHORT], octets[CLI_SHORT];
-    json_t *r;
-    size_t i;
 
     cli_format_time(number_of(message, "received_ms"), received);
     cli_format_size(size > 0 ? (uint64_t)size : 0, octets);
@@ -263,37 +257,30 @@ static void put_envelope(FILE *out, const json_t *message)
     put_flags(out, json_object_get(message, "flags"));
     if (is_true(message, "active"))
         put_field(out, "State:", "being delivered at this moment");
-    json_array_foreach(json_object_get(message, "recipients"), i, r) put_recipient(out, r);
+    for (size_t i = 0; i < json_array_size(recipients); i++)
+        put_recipient(out, json_array_get(recipients, i));
 }
 
-static void put_events(FILE *out, const json_t *events)
+static void put_event(FILE *out, const json_t *event)
 {
-    json_t *event;
-    size_t i;
+    const char *parts[] = { text_of(event, "who"), text_of(event, "peer"), text_of(event, "text") };
+    const char *kind = text_of(event, "event");
+    char when[CLI_SHORT];
 
-    if (json_array_size(events) > 0)
-        fputs("\nHistory:\n", out);
-    json_array_foreach(events, i, event)
-    {
-        const char *parts[] = { text_of(event, "who"), text_of(event, "peer"), text_of(event, "text") };
-        char when[CLI_SHORT];
-
-        cli_format_time(number_of(event, "wall_ms"), when);
-        fprintf(out, "  %s  %-9s", when, text_of(event, "event") != NULL ? text_of(event, "event") : "");
-        for (size_t k = 0; k < 3; k++) {
-            if (parts[k] == NULL || parts[k][0] == '\0')
-                continue;
-            fputs("  ", out);
-            cli_put_text(out, parts[k]);
-        }
-        fputc('\n', out);
+    cli_format_time(number_of(event, "wall_ms"), when);
+    fprintf(out, "  %s  %-9s", when, kind != NULL ? kind : "");
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i] == NULL || parts[i][0] == '\0')
+            continue;
+        fputs("  ", out);
+        cli_put_text(out, parts[i]);
     }
+    fputc('\n', out);
 }
 
 static int show(const struct cli *c, struct client *client, const char *id)
 {
-    json_t *message = NULL, *history = NULL;
-    const json_t *events;
+    json_t *message = NULL, *history = NULL, *events;
     int code;
 
     if (cli_value(c, "body") != NULL)
@@ -304,11 +291,14 @@ static int show(const struct cli *c, struct client *client, const char *id)
     code = cli_ask(c, client, json_pack("{ss ss}", "do", "queue-history", "id", id), &history);
     events = json_object_get(history, "events");
     if (code == EX_OK && cli_value(c, "json") != NULL) {
-        json_object_set(message, "events", json_object_get(history, "events"));
+        json_object_set(message, "events", events);
         cli_put_json(c->out, message);
     } else if (code == EX_OK) {
         put_envelope(c->out, message);
-        put_events(c->out, events);
+        if (json_array_size(events) > 0)
+            fputs("\nHistory:\n", c->out);
+        for (size_t i = 0; i < json_array_size(events); i++)
+            put_event(c->out, json_array_get(events, i));
         fputs("\nHeader:\n", c->out);
         code = put_body(c, client, id, number_of(message, "header_size"), false);
     }

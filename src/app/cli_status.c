@@ -78,24 +78,20 @@ static void put_label(FILE *out, const char *key, int depth, bool pad)
 /* All values of an object in one line, for lists of objects. */
 static void put_flat(FILE *out, json_t *object)
 {
-    const char *key, *comma = "";
-    json_t *value;
+    const char *comma = "";
 
-    json_object_foreach(object, key, value)
-    {
-        fprintf(out, "%s%s ", comma, key);
-        put_value(out, key, value);
+    for (void *it = json_object_iter(object); it != NULL; it = json_object_iter_next(object, it)) {
+        fprintf(out, "%s%s ", comma, json_object_iter_key(it));
+        put_value(out, json_object_iter_key(it), json_object_iter_value(it));
         comma = ", ";
     }
 }
 
-static void put_list(FILE *out, const char *key, json_t *list, int depth)
+static void put_list(FILE *out, const char *key, const json_t *list, int depth)
 {
-    json_t *item;
-    size_t i;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *item = json_array_get(list, i);
 
-    json_array_foreach(list, i, item)
-    {
         fprintf(out, "%*s", 2 * depth + 2, "");
         if (json_is_object(item))
             put_flat(out, item);
@@ -107,11 +103,9 @@ static void put_list(FILE *out, const char *key, json_t *list, int depth)
 
 static void put_object(FILE *out, json_t *object, int depth)
 {
-    const char *key;
-    json_t *value;
-
-    json_object_foreach(object, key, value)
-    {
+    for (void *it = json_object_iter(object); it != NULL; it = json_object_iter_next(object, it)) {
+        const char *key = json_object_iter_key(it);
+        json_t *value = json_object_iter_value(it);
         bool nested = json_is_object(value) && depth < DEPTH, block = nested || json_is_array(value);
 
         put_label(out, key, depth, !block);

@@ -364,8 +364,8 @@ static void put_user(FILE *out, const struct conf_user *u)
     if (u->quota > 0)
         cli_format_size(u->quota, quota);
     cli_put_text(out, u->name);
-    fprintf(out, "%*s  %-9s%s\n", strlen(u->name) < 32 ? (int)(32 - strlen(u->name)) : 0, "", quota,
-            u->enabled ? "" : "  disabled");
+    fprintf(out, "%*s  %s%s\n", strlen(u->name) < 32 ? (int)(32 - strlen(u->name)) : 0, "", quota,
+            u->enabled ? "" : ", disabled");
 }
 
 int cli_run_user_list(struct cli *c)

@@ -5,10 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <linux/landlock.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -62,6 +61,17 @@ static void allow(struct ruleset *r, const char *path, uint64_t rights)
     close(fd);
 }
 
+/* A file's directory: "." for a bare name, "/" for one in the root. Changes the path. */
+static const char *directory_of(char *path)
+{
+    char *slash = strrchr(path, '/');
+
+    if (slash == NULL)
+        return ".";
+    slash[slash == path ? 1 : 0] = '\0';
+    return path;
+}
+
 /* The directory that a file is in, and the one behind its symbolic links. */
 static void allow_around(struct ruleset *r, const char *path, uint64_t rights)
 {
@@ -70,11 +80,11 @@ static void allow_around(struct ruleset *r, const char *path, uint64_t rights)
     if (path == NULL)
         return;
     copy = mem_str(path);
-    allow(r, dirname(copy), rights);
+    allow(r, directory_of(copy), rights);
     mem_free(copy);
     real = realpath(path, NULL);
     if (real != NULL)
-        allow(r, dirname(real), rights);
+        allow(r, directory_of(real), rights);
     free(real);
 }
 

@@ -204,6 +204,7 @@ static void ask_reload(struct control_client *cl, const json_t *request)
 
     (void)request;
     buf_init(&messages, MESSAGES_MAX);
+    loop_note(env->loop, "reload");
     code = env->reload(env->ctx, &messages);
     text = json_string(buf_cstr(&messages));
     if (text == NULL)

@@ -143,12 +143,13 @@ static void mark_active(const struct control_env *env, json_t *message)
 
 static void then_mark(const struct control_env *env, struct control_job *j)
 {
-    json_t *one = json_object_get(j->answer, "message"), *it;
-    size_t i;
+    json_t *one = json_object_get(j->answer, "message");
+    const json_t *list = json_object_get(j->answer, "messages");
 
     if (one != NULL)
         mark_active(env, one);
-    json_array_foreach(json_object_get(j->answer, "messages"), i, it) mark_active(env, it);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        mark_active(env, json_array_get(list, i));
 }
 
 void control_queue_list(struct control_client *cl, const json_t *request)
