@@ -332,7 +332,7 @@ static void live(const char *state, int life, enum fault fault, int at)
         plan.at = at;
         for (int i = 0; i < BATCHES; i++) {
             batch(q, (uint64_t)(1 + (life * BATCHES + i) * EACH));
-            if (i == 2)
+            if (life == 0 && i == 2) /* the second life must not be saved by a checkpoint */
                 report->refused += queue_checkpoint(q, 0, NULL) < 0; /* then the next one does it */
         }
         power_cut(50);
@@ -423,19 +423,19 @@ static void all_of(enum fault fault, int step)
         refused += report->refused;
     assert_true(at > 5); /* it did strike */
     if (fault <= FAULT_SYNC)
-        assert_true(refused > 3);
+        assert_true(refused > 2);
     assert_int_equal(report->refused, 0);
 }
 
 static void test_write_ioerr(void **ctx)
 {
     (void)ctx;
-    all_of(FAULT_WRITE_IOERR, 9);
+    all_of(FAULT_WRITE_IOERR, 13);
 }
 static void test_write_full(void **ctx)
 {
     (void)ctx;
-    all_of(FAULT_WRITE_FULL, 9);
+    all_of(FAULT_WRITE_FULL, 13);
 }
 static void test_sync(void **ctx)
 {
@@ -445,7 +445,7 @@ static void test_sync(void **ctx)
 static void test_kill(void **ctx)
 {
     (void)ctx;
-    all_of(FAULT_KILL, 7);
+    all_of(FAULT_KILL, 11);
 }
 static void test_sync_then_kill(void **ctx)
 {
