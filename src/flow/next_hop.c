@@ -374,7 +374,7 @@ static void find_configured(struct next_hop_search *s, const char *host)
     static const struct ip loopback6 = { { [15] = 1 }, 6 };
     struct ip ip;
 
-    if (ip_parse(slice_str(host), &ip) == 0) {
+    if (ip_parse(slice_str(host), &ip) == 0 || parse_literal(host, &ip) == 0) {
         add_host(s, host, &ip);
     } else if (slice_iis(slice_str(host), "localhost")) {
         add_host(s, host, &loopback4);

@@ -162,6 +162,8 @@ void remote_set_config(struct remote *r, struct config *config, struct tls_clien
     if (old_tls != NULL)
         tls_client_unref(&old_tls);
     next_hop_know_self(&r->self, config);
+    while (!list_empty(&r->idle)) /* they are of the old one */
+        connection_quit(LIST_ENTRY(r->idle.next, struct remote_connection, in_idle));
     remote_revive(r);
 }
 

@@ -83,7 +83,8 @@ struct remote_env {
 
 /* `tls` may be NULL: then no connection uses TLS and one that must is deferred. References are taken. */
 struct remote *remote_new(const struct remote_env *env, struct config *config, struct tls_client *tls);
-/* For new connections and newly started work; what is under way keeps its snapshot. Forgets which hosts were dead. */
+/* For new connections and newly started work; what is under way keeps its snapshot, idle connections are
+ * quit. Forgets which destinations were out of reach. */
 void remote_set_config(struct remote *r, struct config *config, struct tls_client *tls);
 /* Closes everything now; no done is called after it. Before it: remote_shutdown, or no env.load_body may be open. */
 void remote_free(struct remote **r);
