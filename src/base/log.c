@@ -118,7 +118,7 @@ static int connect_syslog(const char *path, int *ret_fd)
 /* The syslog daemon was restarted: its new socket is looked for once a second, what waits is kept meanwhile. */
 static int reconnect_syslog(void)
 {
-    int fd, code;
+    int fd = -1, code;
 
     if (clock_mono_ms() < g.reconnect_ms)
         return -ENOTCONN;
@@ -279,7 +279,7 @@ int log_open(enum log_target target, const char *path, enum log_format format, e
 
 int log_reopen(struct err *e)
 {
-    int fd;
+    int fd = -1;
 
     if (g.target != LOG_TARGET_FILE)
         return 0;

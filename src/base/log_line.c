@@ -20,7 +20,8 @@ static enum octet octet_of(unsigned char c)
 
 static char *put(char *to, const char *p, size_t n)
 {
-    memcpy(to, p, n);
+    if (n > 0)
+        memcpy(to, p, n);
     return to + n;
 }
 

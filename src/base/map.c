@@ -88,7 +88,7 @@ static void enlarge(struct map *m)
         rand_bytes(m->hash_key, sizeof m->hash_key);
     m->cap = old_cap > 0 ? old_cap * 2 : MAP_FIRST;
     m->entries = mem_array(m->cap, sizeof *m->entries);
-    for (size_t i = 0; i < old_cap; i++)
+    for (size_t i = 0; old != NULL && i < old_cap; i++)
         if (old[i].value != NULL)
             m->entries[place_of(m, (struct slice){ old[i].key, old[i].n }, old[i].hash)] = old[i];
     mem_free(old);

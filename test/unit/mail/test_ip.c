@@ -114,6 +114,8 @@ static void networks_hold_addresses(void **state)
     assert_true(has("192.168.0.0/20", "192.168.15.255"));
     assert_false(has("192.168.0.0/20", "192.168.16.0"));
     assert_true(has("192.168.0.0/20", "::ffff:192.168.1.1"));
+    assert_true(has("::ffff:192.168.0.0/112", "192.168.255.1"));
+    assert_false(has("::ffff:192.168.0.0/112", "192.169.0.1"));
     assert_true(has("2001:db8:8000::/33", "2001:db8:ffff::1"));
     assert_false(has("2001:db8:8000::/33", "2001:db8:7fff::1"));
     assert_true(has("0.0.0.0/0", "8.8.8.8"));
