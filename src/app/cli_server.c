@@ -18,6 +18,7 @@ enum { PRINT_MAX = 1024 * 1024, SOCKET_PATH = 4096 };
 int cli_load(const struct cli *c, struct config **ret)
 {
     struct conf_problems problems = { 0 };
+    struct config *config = NULL;
     int code;
 
     if (access(c->config, R_OK) < 0) {
@@ -25,13 +26,16 @@ int cli_load(const struct cli *c, struct config **ret)
         return cli_fail(c, code == -EACCES ? EX_NOPERM : EX_NOINPUT, "%s: %s; --config FILE names another policy file",
                         c->config, err_text(code));
     }
-    code = config_load(c->config, ret, &problems);
+    code = config_load(c->config, &config, &problems);
     if (problems.text.n > 0)
         cli_put_lines(c->err, buf_cstr(&problems.text));
     if (code < 0 && problems.text.n == 0)
         (void)cli_fail(c, EX_CONFIG, "%s: %s", c->config, err_text(code));
     conf_problems_clear(&problems);
-    return code < 0 ? EX_CONFIG : EX_OK;
+    if (config == NULL)
+        return EX_CONFIG;
+    *ret = config;
+    return EX_OK;
 }
 
 bool cli_socket_path(const char *state, char *to, size_t size)
@@ -51,7 +55,7 @@ int cli_connect(const struct cli *c, struct client **ret)
 
     if (c->socket == NULL) {
         code = cli_load(c, &config);
-        if (code != EX_OK)
+        if (config == NULL)
             return code;
         fits = cli_socket_path(config->state, path, sizeof path);
         config_unref(&config);
@@ -133,7 +137,7 @@ int cli_run_check(struct cli *c)
     struct buf text;
     int code = cli_load(c, &config);
 
-    if (code != EX_OK)
+    if (config == NULL)
         return code;
     code = check_tls(c, config);
     buf_init(&text, PRINT_MAX);

@@ -238,7 +238,7 @@ int cli_run_user_add(struct cli *c)
     char key[KEY_MAX];
     int code = cli_load(c, &config);
 
-    if (code != EX_OK)
+    if (config == NULL)
         return code;
     code = wants_users_file(c, config);
     if (code == EX_OK)
@@ -267,7 +267,7 @@ int cli_run_user_passwd(struct cli *c)
     char key[KEY_MAX];
     int code = cli_load(c, &config);
 
-    if (code != EX_OK)
+    if (config == NULL)
         return code;
     code = wants_users_file(c, config);
     if (code == EX_OK)
@@ -315,7 +315,7 @@ int cli_run_user_del(struct cli *c)
     char key[KEY_MAX], question[KEY_MAX + 32];
     int code = cli_load(c, &config);
 
-    if (code != EX_OK)
+    if (config == NULL)
         return code;
     code = wants_users_file(c, config);
     if (code == EX_OK)
@@ -378,15 +378,15 @@ int cli_run_user_list(struct cli *c)
     void *value;
     int code = cli_load(c, &config);
 
-    if (code != EX_OK) {
+    if (config == NULL) {
         json_decref(list);
         return code;
     }
-    users = mem_array(config->users.count, sizeof *users);
+    users = mem_array(config->users.count, sizeof(void *));
     while (map_each(&config->users, &cursor, &key, &value))
         users[count++] = value;
     if (count > 0)
-        qsort(users, count, sizeof *users, by_name);
+        qsort(users, count, sizeof(void *), by_name);
     for (size_t i = 0; i < count; i++) {
         if (cli_value(c, "json") != NULL)
             json_array_append_new(list, user_json(users[i]));

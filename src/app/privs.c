@@ -125,7 +125,7 @@ static int become(const struct privs_user *user, struct err *e)
 
 int privs_drop(const struct config *c, struct err *e)
 {
-    struct privs_user user;
+    struct privs_user user = { 0 };
 
     if (geteuid() == 0 || getuid() == 0) {
         TRY(privs_find_user(c, &user, e));
@@ -146,7 +146,7 @@ int privs_drop(const struct config *c, struct err *e)
 
 int privs_borrow(const struct config *c, struct err *e)
 {
-    struct privs_user user;
+    struct privs_user user = { 0 };
     struct stat st;
     int code = privs_find_user(c, &user, e);
 

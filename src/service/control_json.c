@@ -33,7 +33,7 @@ json_t *control_json_text(const char *text)
         s.n--; /* not inside a character */
     if (utf8_valid(s))
         return json_stringn(s.p, s.n);
-    buf_init(&out, 4 * CONTROL_TEXT_MAX);
+    buf_init(&out, 4 * (size_t)CONTROL_TEXT_MAX);
     for (size_t i = 0; i < s.n && code == 0; i++)
         code = (unsigned char)s.p[i] < 0x80 ? buf_addc(&out, s.p[i]) : buf_addf(&out, "\\x%02x", (unsigned char)s.p[i]);
     json = json_stringn(out.n > 0 ? out.p : "", out.n);

@@ -6,6 +6,7 @@
 #include "control_priv.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <unistd.h>
 
 enum {
@@ -254,8 +255,8 @@ static int read_spool(struct control_job *j, uint64_t size, char *to, size_t n)
             int code = r < 0 ? -errno : -EIO;
 
             close(fd);
-            return err_set(&j->e, code, "spool file, %llu of %llu octets: %s", (unsigned long long)(j->number + got),
-                           (unsigned long long)size, r < 0 ? err_text(code) : "it ends early");
+            return err_set(&j->e, code, "spool file, %" PRIu64 " of %" PRIu64 " octets: %s", j->number + got, size,
+                           r < 0 ? err_text(code) : "it ends early");
         }
         got += (size_t)r;
     }
