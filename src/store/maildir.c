@@ -89,11 +89,10 @@ static int link_file(struct spool *s, const struct maildir_delivery *d, const st
     r = t->earlier ? -EEXIST : spool_link(s, d->id, t->dir, t->name);
     if (r == -EEXIST && same_file(from, t->dir, t->name))
         r = 0;
-    if (r == 0) {
-        r = sys->openat(t->dir, t->name, O_RDONLY, 0);
-    } else if (r == -EXDEV || r == -EMLINK || r == -EPERM || r == -EOPNOTSUPP || r == -EEXIST) {
+    if (r == 0)
+        return from; /* it is the same file: its descriptor serves as well */
+    if (r == -EXDEV || r == -EMLINK || r == -EPERM || r == -EOPNOTSUPP || r == -EEXIST)
         r = write_file(d, t, from);
-    }
     (void)sys->close(from);
     return r < 0 ? err_set(e, r, "write %s for %s: %s", d->name, d->user, err_text(r)) : r;
 }

@@ -25,7 +25,7 @@
 #define UNUSED __attribute__((unused))
 
 struct dir {
-    char path[256];
+    char path[200];
 };
 
 static UNUSED int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -52,7 +52,7 @@ static UNUSED void dir_remove(struct dir *d)
 /* A path below the directory, good until the fourth call after it. */
 static UNUSED const char *in_dir(const struct dir *d, const char *name)
 {
-    static char paths[4][512];
+    static char paths[4][1024];
     static unsigned next;
     char *p = paths[next++ % 4];
 
