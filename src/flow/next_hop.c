@@ -200,7 +200,7 @@ static void all_answered(struct next_hop_search *s)
         const struct lookup *l = &s->lookups[i];
 
         failed = failed || l->failed;
-        exists = exists || !l->no_such_name;
+        exists = exists || !l->no_such_name || strcmp(l->name, s->domain) != 0; /* an MX that leads nowhere */
         if (l->preference < below)
             refused = add_addresses(s, l) || refused;
         else
