@@ -6,6 +6,7 @@ import ssl
 import subprocess
 
 from email.message import EmailMessage
+from email.policy import SMTP
 
 from lib import ANNA, BERT, DOMAIN, HOST, PASSWORDS, ROOT, Server, Skip, message
 from stub import Sink
@@ -93,7 +94,7 @@ def test_smtplib(t):
     with smtplib.SMTP_SSL("localhost", s.ports["submission", "implicit"], context=context, timeout=20) as c:
         c.login(ANNA, PASSWORD)
         assert not c.send_message(mail)
-        refused = c.sendmail(ANNA, [BERT, "nobody@" + DOMAIN, ELSEWHERE], mail.as_bytes())
+        refused = c.sendmail(ANNA, [BERT, "nobody@" + DOMAIN, ELSEWHERE], mail.as_bytes(policy=SMTP))
         assert list(refused) == ["nobody@" + DOMAIN] and refused["nobody@" + DOMAIN][0] == 550, refused
     arrived(s, sink, "by smtplib", 3)
 

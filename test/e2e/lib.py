@@ -45,6 +45,12 @@ def reachable(program, folder):
     return shutil.copy(program, folder)
 
 
+def sanitized(program):
+    """True for a build with the address sanitizer, whose memory is its own business."""
+    with open(program, "rb") as f:
+        return b"__asan_init" in f.read()
+
+
 class Skip(Exception):
     """Raised with the reason by a test that cannot run here."""
 
@@ -148,6 +154,15 @@ class Server:
             if port:
                 self.ports[want["service"], want["tls"]] = int(port.group(1))
 
+    def reload(self, **changes):
+        """A changed policy takes effect; listeners on port 0 may be new ones, so their ports are read again."""
+        if changes:
+            self.write(**changes)
+        done = self.run("reload", check=False)
+        assert done.returncode == 0, "facteur reload: %s" % (done.stdout + done.stderr)
+        for service, tls, port in re.findall(r"event=listening service=(\S+) tls=(\S+) .*port=(\d+)", self.log(own=True)):
+            self.ports[service, tls] = int(port)
+
     def log(self, own=False):
         with open(self.log_file, "rb") as log:
             log.seek(self.log_start if own else 0)
@@ -201,6 +216,15 @@ class Server:
             raise AssertionError("facteur %s: exit status %d\n%s%s" % (" ".join(args), done.returncode, done.stdout,
                                                                        done.stderr))
         return done
+
+    def ask(self, **question):
+        """A question to the control socket, as the commands put it."""
+        with socket.socket(socket.AF_UNIX) as u:
+            u.settimeout(20)
+            u.connect(os.path.join(self.state, "control.sock"))
+            u.sendall(json.dumps(question).encode() + b"\n")
+            with u.makefile("rb") as answer:
+                return json.loads(answer.readline())
 
     def json(self, *args):
         return json.loads(self.run(*args, "--json").stdout)

@@ -81,7 +81,8 @@ class Runner:
         self.lines = []
 
     def start(self, name, function):
-        directory = os.path.join(self.top, name.replace("/", "."))
+        # Short, for the path of a Unix socket below it has 107 octets at most.
+        directory = os.path.join(self.top, "%03d" % (len(self.lines) + len(self.running)))
         os.mkdir(directory)
         log = os.open(os.path.join(directory, "output"), os.O_CREAT | os.O_RDWR, 0o600)
         pid = os.fork()
@@ -108,7 +109,7 @@ class Runner:
             line = "skipped %s: %s" % (name, text.strip().rpartition("skipped: ")[2])
         else:
             line = "failed " + name
-        print("%s (%.1f s)" % (line, seconds), flush=True)
+        print("%s (%.1f s)%s" % (line, seconds, ", in " + directory if self.args.keep else ""), flush=True)
         if code not in (0, SKIPPED):
             if code == -signal.SIGALRM:
                 print("--- it took too long")

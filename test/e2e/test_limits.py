@@ -126,11 +126,18 @@ def test_endless_lines(t):
     before = s.memory("VmRSS")
     with s.connect() as c:
         c.ehlo()
-        for _ in range(64):
+        for _ in range(8):
             c.raw(b"NOOP " + b"x" * (1 << 16))
         c.raw(b"\r\nNOOP\r\n")
         want(c.read(), 500)
-        want(c.read(), 250)
+        want(c.read(), (250, 421))
+    with s.connect() as c:  # one that goes on and on is cut off
+        c.ehlo()
+        try:
+            for _ in range(256):
+                c.raw(b"x" * (1 << 16))
+        except ConnectionError:
+            pass
     assert s.memory("VmRSS") - before < (8 << 20), "memory grew with the line"
     with s.connect() as c:
         c.ehlo()
@@ -181,7 +188,7 @@ def test_syntax(t):
         for line in bad:
             reply = c.cmd(line)
             assert reply.code in (500, 501, 504, 553, 555), (line, reply)
-            assert reply.enhanced, (line, reply)
+            assert reply.enhanced or line[:4] in ("EHLO", "HELO"), (line, reply)  # RFC 2034: those two have none
         for line in (b"NOOP\0", b"MAIL FROM:<x\0@example.net>", b"NOOP\rNOOP", b"NOOP\nNOOP"):
             want(c.cmd(line), (500, 501))
         want(c.cmd("NOOP"), 250)
@@ -205,8 +212,7 @@ def test_low_disk(t):
     with s.connect() as c:
         c.ehlo()
         want(c.cmd("MAIL FROM:<x@example.net>"), 452, "4.3.1")
-    s.write(queue={"low_disk": 0})
-    s.run("reload")
+    s.reload(queue={"low_disk": 0})
     s.send(message())
     s.wait_mail()
 
@@ -214,10 +220,13 @@ def test_low_disk(t):
 def test_many_sessions_at_once(t):
     s = Server(t, {"limits": {"connections_per_address": 1000}}, tls=False)
     sessions = [s.connect() for _ in range(200)]
-    for i, c in enumerate(sessions):
-        c.raw(b"EHLO client\r\nMAIL FROM:<x@example.net>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\n")
     for c in sessions:
-        assert [c.read().code for _ in range(4)] == [250, 250, 250, 354]
+        c.raw(b"EHLO client\r\n")
+    for c in sessions:
+        c.read(250)
+        c.raw(b"MAIL FROM:<x@example.net>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\n")
+    for c in sessions:
+        assert [c.read().code for _ in range(3)] == [250, 250, 354]
         c.raw(message("many") + b".\r\nQUIT\r\n")
     for c in sessions:
         assert [c.read().code for _ in range(2)] == [250, 221]

@@ -198,8 +198,7 @@ def test_certificate_is_verified(t):
         if ca is not None:
             other = t.make_certificate("wrong", "elsewhere.example.net")
             sink.context.load_cert_chain(*other)
-            s.write(tls={"ca": other[0]})
-            s.run("reload")
+            s.reload(tls={"ca": other[0]})
         s.send(message(), to=["x@example.net"], sender=ANNA)
         wait_until("a failed attempt", lambda: [m for m in s.queue() if m["recipients"][0]["attempts"] > 0])
         assert not sink.messages and not any(c.upper().startswith("AUTH") for c in sink.commands), sink.commands
@@ -212,8 +211,7 @@ def test_opportunistic_tls(t):
     s.send(message(), to=["x@example.net"], sender=ANNA)
     assert sink.wait()[0]["tls"], "STARTTLS was offered and not used"
     broken = Sink(t, lambda verb, argument, session: "454 4.7.0 not now" if verb == "STARTTLS" else None, certificate=own)
-    s.write(relay=to(broken, tls="opportunistic"))
-    s.run("reload")
+    s.reload(relay=to(broken, tls="opportunistic"))
     s.send(message(), to=["x@example.net"], sender=ANNA)
     assert not broken.wait()[0]["tls"]
 

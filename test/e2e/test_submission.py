@@ -7,11 +7,9 @@ from lib import ANNA, BERT, DOMAIN, HOST, PASSWORDS, Server, Smtp, b64, listener
 
 
 def test_mechanisms_over_starttls_and_implicit(t):
-    s = Server(t, {"users": None, "users_file": "users.yaml"}, start=False)
+    s = Server(t, {"users": None, "users_file": "users.yaml", "domains": {DOMAIN: {"aliases": None}}}, start=False)
     for user, password in PASSWORDS.items():
         s.run("user", "add", "--password-stdin", user, stdin=password + "\n")
-    for user, password in PASSWORDS.items():
-        pass
     s.start()
     for tls in ("starttls", "implicit"):
         with s.connect("submission", tls) as c:
