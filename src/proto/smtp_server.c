@@ -150,8 +150,6 @@ int smtp_next_line(struct smtp_server *s, size_t max, struct slice *ret)
         consume(s, line.n);
         smtp_skip_line(s);
         s->after_cr = lf < 0 && line.p[line.n - 1] == '\r';
-        if (lf >= 0)
-            consume(s, 1);
         return lf < 0 ? -E2BIG : -EILSEQ;
     }
     consume(s, line.n + 1);
