@@ -160,8 +160,10 @@ static void on_turn(void *owner)
 {
     struct server *s = owner;
 
-    flow_turn(&s->flow);
     log_flush();
+    if (s->phase == SERVER_ENDED)
+        return;
+    flow_turn(&s->flow);
     if (s->phase == SERVER_DRAINS_POOL && job_pool_idle(s->pool)) {
         s->phase = SERVER_ENDED;
         loop_stop(s->loop);

@@ -182,6 +182,17 @@ static void relay_group(struct active *a, uint32_t first)
     remote_start(a->f->remote, &w->work);
 }
 
+/* The user was deleted since: the sender hears of it. */
+static void mailbox_is_gone(struct active *a, const struct queue_recipient *r)
+{
+    char id[14];
+
+    base32_u64(a->m->id, id);
+    LOG(WARNING, "not-delivered", kv_str("queue", id), kv_str("to", r->mailbox),
+        kv_str("reason", "no such user any more"));
+    schedule_outcome(a, r->seq, OUTCOME_FAILED, false, "5.1.1", "550 5.1.1 There is no such mailbox any more", NULL);
+}
+
 static void begin_local(struct active *a)
 {
     struct flow *f = a->f;
@@ -194,9 +205,8 @@ static void begin_local(struct active *a)
             continue;
         user = config_user(f->config, r->mailbox);
         a->slots[i].begun = true;
-        if (user == NULL) /* deleted since: the sender hears of it */
-            schedule_outcome(a, r->seq, OUTCOME_FAILED, false, "5.1.1", "550 5.1.1 There is no such mailbox any more",
-                             NULL);
+        if (user == NULL)
+            mailbox_is_gone(a, r);
         else
             local_deliver(f->local, a, a->m, r, user->quota, a->recovered);
     }

@@ -15,26 +15,15 @@ enum { RETURN_MOST = 64 * 1024, AGAIN_MS = 2000 };
 
 /* --- one outcome --- */
 
+/* The log has it already, from whoever tried. */
 static void tell(const struct active *a, const struct queue_recipient *r, const struct active_slot *s)
 {
-    static const struct {
-        const char *event;
-        enum history_kind kind;
-    } words[] = {
-        [OUTCOME_DELIVERED] = { NULL, HISTORY_DELIVERED }, /* logged when the file was there */
-        [OUTCOME_RELAYED] = { "relayed", HISTORY_RELAYED },
-        [OUTCOME_DEFERRED] = { "deferred", HISTORY_DEFERRED },
-        [OUTCOME_FAILED] = { "failed", HISTORY_BOUNCED },
-    };
-    char id[14];
+    static const enum history_kind kinds[] = { [OUTCOME_DELIVERED] = HISTORY_DELIVERED,
+                                               [OUTCOME_RELAYED] = HISTORY_RELAYED,
+                                               [OUTCOME_DEFERRED] = HISTORY_DEFERRED,
+                                               [OUTCOME_FAILED] = HISTORY_BOUNCED };
 
-    chronicle_add(a->f->chronicle, words[s->outcome].kind, a->m->id, r->address, s->reply, s->host);
-    if (words[s->outcome].event == NULL)
-        return;
-    base32_u64(a->m->id, id);
-    LOG(INFO, words[s->outcome].event, kv_str("queue", id), kv_str("to", r->address), kv_str("host", s->host),
-        kv_str("reply", s->reply), kv_num("attempt", r->attempts + 1),
-        kv_num("delay_ms", clock_wall_ms() - a->m->received_ms));
+    chronicle_add(a->f->chronicle, kinds[s->outcome], a->m->id, r->address, s->reply, s->host);
 }
 
 void schedule_outcome(struct active *a, uint32_t seq, enum outcome outcome, bool untried, const char *status,

@@ -278,6 +278,8 @@ static int keep_header(struct transaction *t)
     if (code == 0)
         code = keep_fields(t);
     t->header_size = (uint32_t)body_store_size(t->store);
+    if (code == 0 && t->header.spill.n > 0) /* a body that began without the empty line before it */
+        code = keep(t, t->header.spill);
     return code;
 }
 
@@ -308,29 +310,12 @@ static int push_header(struct transaction *t, struct slice *in)
     return r == DONE ? header_ended(t) : 0;
 }
 
-/* A binary body comes with CRLF; its header is read without the CR. */
-static int push_binary_header(struct transaction *t, struct slice *in)
-{
-    while (in->n > 0 && !t->header_done) {
-        ptrdiff_t at = slice_find(*in, '\r');
-        struct slice piece = slice_head(*in, at < 0 ? in->n : (size_t)at);
-        struct slice rest = piece;
-
-        while (rest.n > 0 && !t->header_done)
-            TRY(push_header(t, &rest));
-        *in = slice_skip(*in, piece.n - rest.n);
-        if (at >= 0 && !t->header_done)
-            *in = slice_skip(*in, 1);
-    }
-    return 0;
-}
-
 static int push(void *to, struct slice in)
 {
     struct transaction *t = to;
 
     if (!t->header_done)
-        TRY(is_binary(t) ? push_binary_header(t, &in) : push_header(t, &in));
+        TRY(push_header(t, &in));
     if (!t->header_done || !verdict_is_ok(&t->header_verdict) || in.n == 0)
         return 0; /* what is refused at the end need not be kept */
     return keep(t, in);

@@ -187,7 +187,7 @@ struct verdict policy_rcpt(const struct config *c, const struct policy_client *c
                            struct policy_targets *ret)
 {
     const struct conf_user *user = client->user;
-    bool trusted = policy_is_trusted(c, &client->ip);
+    bool trusted = !client->ourselves && policy_is_trusted(c, &client->ip);
     struct address address = *rcpt;
     const struct conf_domain *d;
 
@@ -204,6 +204,8 @@ struct verdict policy_rcpt(const struct config *c, const struct policy_client *c
         return deliver(c, d, &address, ret);
     if (user != NULL)
         return relay("login", user->at.line, &address, ret);
+    if (client->ourselves)
+        return relay("notification", 0, &address, ret);
     if (trusted)
         return relay("relay.trusted", c->relay.trusted_at.line, &address, ret);
     if (address.literal)

@@ -97,6 +97,22 @@ static int link_file(struct spool *s, const struct maildir_delivery *d, const st
     return r < 0 ? err_set(e, r, "write %s for %s: %s", d->name, d->user, err_text(r)) : r;
 }
 
+/* The colleague's copy is ours too. Its owner may have moved it since, or the file system may not link: then it is
+ * written. The link has a descriptor of its own, so that a failed sync of the data is seen by each of them. */
+static int share_file(struct maildirs *m, const struct maildir_delivery *d, const struct target *t)
+{
+    struct mailbox *box = NULL;
+    int r = t->earlier ? -EEXIST : mailbox_acquire(m, d->twin->user, &box, NULL);
+
+    if (r == 0) {
+        r = sys->linkat(box->dir_new, d->twin->name, t->dir, t->name);
+        mailbox_release(m, &box);
+    }
+    if (r == 0)
+        r = sys->openat(t->dir, t->name, O_RDONLY, 0);
+    return r < 0 ? write_file(d, t, -1) : r;
+}
+
 /* In cur/ nothing is synced later, so it is done at once; this only happens in recovery. */
 static int settle_in_cur(const struct target *t, int fd)
 {
@@ -126,7 +142,7 @@ static int deliver_to(struct maildirs *m, struct spool *s, struct maildir_delive
         if (t->dir < 0)
             return err_set(e, t->dir, "open cur/ of %s: %s", d->user, err_text(t->dir));
     }
-    fd = d->spooled ? link_file(s, d, t, e) : write_file(d, t, -1);
+    fd = d->spooled ? link_file(s, d, t, e) : d->twin != NULL ? share_file(m, d, t) : write_file(d, t, -1);
     if (fd >= 0 && in_cur)
         fd = settle_in_cur(t, fd);
     if (fd < 0 && !d->spooled)

@@ -26,6 +26,9 @@ struct maildir_delivery {
     int64_t received_ms;
     struct slice body; /* in memory, or … */
     bool spooled;      /* … spool/<id>, which is hard-linked (copied where links are not possible) */
+    /* An earlier, successful delivery of the same body: its file is hard-linked instead of being written again. Or
+     * NULL. */
+    const struct maildir_delivery *twin;
     uint64_t size, wire_size;
     bool maybe_there; /* at recovery or after an unclear end: look for an earlier copy first */
     uint64_t quota;   /* octets, 0: none: -EDQUOT when the mailbox is full */
