@@ -332,6 +332,7 @@ void smtp_server_feed(struct smtp_server *s, struct slice octets)
 void smtp_server_answer(struct smtp_server *s, const struct verdict *v)
 {
     smtp_continuation *then = s->waiting;
+    struct verdict copy = *v; /* it may live in what the continuation makes the host drop */
     struct smtp_outbox outbox;
 
     if (then == NULL)
@@ -342,7 +343,7 @@ void smtp_server_answer(struct smtp_server *s, const struct verdict *v)
     if (then != smtp_commit_decided && smtp_talks_ahead(s)) /* what follows the final dot may come at once */
         smtp_say_talked_ahead(s);
     else
-        then(s, v);
+        then(s, &copy);
     leave(s);
 }
 

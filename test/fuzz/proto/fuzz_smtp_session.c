@@ -218,19 +218,25 @@ static const struct smtp_host host = {
     .refused = on_refused,
 };
 
+/* Until nothing is owed: letting go of a hold, and TLS, can each lead to the next question. */
 static void answer_all(struct world *w)
 {
-    while (w->pending && !w->closed) {
+    bool more = true;
+
+    while (more && !w->closed) {
         struct verdict v = w->answer;
 
-        check(smtp_server_is_waiting(w->s));
-        w->pending = false;
-        smtp_server_answer(w->s, &v);
-    }
-    smtp_server_hold(w->s, false);
-    if (w->tls && !w->closed) {
-        w->tls = false;
-        smtp_server_tls_started(w->s);
+        more = w->pending || w->tls || smtp_server_is_waiting(w->s);
+        if (w->pending) {
+            check(smtp_server_is_waiting(w->s));
+            w->pending = false;
+            smtp_server_answer(w->s, &v);
+        } else if (w->tls) {
+            w->tls = false;
+            smtp_server_tls_started(w->s);
+        } else {
+            smtp_server_hold(w->s, false);
+        }
     }
 }
 
