@@ -46,10 +46,14 @@ struct local_job {
 static void run_write(struct job *job)
 {
     struct local_job *j = LIST_ENTRY(job, struct local_job, job);
+    const struct local_item *before = NULL;
 
     LIST_EACH (it, &j->items) {
         struct local_item *item = LIST_ENTRY(it, struct local_item, link);
 
+        if (before != NULL && before->a == item->a && before->code == 0)
+            item->d.twin = &before->d;
+        before = item;
         item->code = maildir_deliver(j->maildirs, j->spool, &item->d, &item->err);
     }
 }
