@@ -146,9 +146,9 @@ void complete_domains(struct load *l)
     if (node_is_null(users) || !want_map(l, "users", users))
         users = NULL;
     user_count = (users != NULL ? users->count : 0) + (more != NULL ? more->count : 0);
-    c->domain_list = arena_zero(&c->arena, (domain_count + 1) * sizeof *c->domain_list);
-    c->user_list = arena_zero(&c->arena, (user_count + 1) * sizeof(*c->user_list));
-    l->domain_nodes = arena_zero(&l->tree, (domain_count + 1) * sizeof(*l->domain_nodes));
+    c->domain_list = room_for_pointers(&c->arena, domain_count + 1);
+    c->user_list = room_for_pointers(&c->arena, user_count + 1);
+    l->domain_nodes = room_for_pointers(&l->tree, domain_count + 1);
     for (const struct node *n = domain_count > 0 ? domains->first : NULL; n != NULL; n = n->next)
         take_domain(l, n);
     complete_default_domain(l);

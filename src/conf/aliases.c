@@ -222,7 +222,7 @@ static void tell_endless(struct stage *s, const struct conf_alias *a)
 
     while (it != NULL && it != a && left-- > 0)
         it = s->deepest[index_of(s, it)];
-    if (it == a)
+    if (it != NULL && it == a)
         problem_add(&s->l->problems, a->at, "alias %s: leads back to itself by way of %s", a->name,
                     s->deepest[index_of(s, a)]->name);
     else
@@ -242,10 +242,10 @@ void complete_aliases(struct load *l)
         most += aliases != NULL ? aliases->count : 0;
     }
     s.aliases = arena_zero(&c->arena, (most + 1) * sizeof *s.aliases);
-    s.nodes = arena_zero(&l->tree, (most + 1) * sizeof *s.nodes);
+    s.nodes = room_for_pointers(&l->tree, most + 1);
     s.depth = arena_zero(&l->tree, (most + 1) * sizeof *s.depth);
-    s.deepest = arena_zero(&l->tree, (most + 1) * sizeof *s.deepest);
-    c->alias_list = arena_zero(&c->arena, (most + 1) * sizeof *c->alias_list);
+    s.deepest = room_for_pointers(&l->tree, most + 1);
+    c->alias_list = room_for_pointers(&c->arena, most + 1);
     for (size_t i = 0; i < c->domains.count; i++)
         take_domain(&s, c->domain_list[i], l->domain_nodes[i]);
     measure(&s);

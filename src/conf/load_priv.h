@@ -85,6 +85,11 @@ void problem(struct load *l, const struct node *n, const char *fmt, ...) PRINTF_
 char *keep(struct load *l, struct slice text);      /* a copy in the configuration's arena */
 char *keep_path(struct load *l, struct slice text); /* made absolute, or at least relative to the file */
 
+static inline void *room_for_pointers(struct arena *a, size_t count)
+{
+    return arena_zero(a, count * sizeof(void *));
+}
+
 /* value.c: pure. 0, -EINVAL, or -ERANGE beyond 64 bits. */
 int size_parse(struct slice text, uint64_t *ret) MUST_USE;    /* "25 MiB", "25M", "1048576" */
 int duration_parse(struct slice text, int64_t *ret) MUST_USE; /* "5d", "1h30m", "500ms", "0"; milliseconds */

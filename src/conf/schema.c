@@ -10,6 +10,7 @@
 #define KIB  1024ULL
 #define MIB  (1024 * KIB)
 #define GIB  (1024 * MIB)
+#define PIB  (MIB * GIB)
 
 #define AT(member)      offsetof(struct config, member)
 #define USER(member)    offsetof(struct conf_user, member)
@@ -161,7 +162,7 @@ static const struct field user_fields[] = {
     { "senders", &type_senders, USER(senders), .preset = "[]", .example = "[sales@example.org, \"@example.net\"]",
       .meaning = "Addresses it may send as, beside its own and the aliases that lead to it alone; \"@domain\" for a "
                  "whole domain, \"*\" for any." },
-    { "quota", &type_size, USER(quota), .preset = "0", RANGE(0, 1024 * 1024 * GIB), .example = "5 GiB",
+    { "quota", &type_size, USER(quota), .preset = "0", RANGE(0, MIB *GIB), .example = "5 GiB",
       .meaning = "The mailbox's most octets; 0: no limit." },
     { "services", &type_services, USER(services), .words = user_service_words, .preset = "[submission, imap, pop3]",
       .example = "[submission]", .meaning = "What it may log in to: submission, imap, pop3." },
@@ -265,8 +266,8 @@ const struct section section_limits = { "limits", "limits", "What a client may a
 
 #define TIMEOUT(key_, preset_, top, example_, meaning_)                                                                \
     {                                                                                                                  \
-#key_, &type_duration, AT(limits.timeout.key_), .preset = preset_, RANGE(100 * MS, top), .example = example_,  \
-                                                        .meaning = meaning_                                            \
+#key_, &type_duration, AT(limits.timeout.key_), .preset = (preset_), RANGE(100 * MS, top),                     \
+                                                        .example = (example_), .meaning = (meaning_)                   \
     }
 static const struct field timeouts_fields[] = {
     TIMEOUT(greeting, "1m", HOUR, "30s", "A client's first command."),

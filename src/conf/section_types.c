@@ -92,7 +92,7 @@ static void read_servers(struct load *l, const struct field *f, const struct nod
     enum { SERVERS_MOST = 8 };
     struct buf all;
 
-    buf_init(&all, SERVERS_MOST * 64);
+    buf_init(&all, (size_t)SERVERS_MOST * 64);
     if (node_count(n) > SERVERS_MOST)
         problem(l, n, "%s: more than %d servers", f->key, SERVERS_MOST);
     for (const struct node *it = node_first(n); it != NULL; it = node_after(n, it)) {

@@ -19,10 +19,10 @@ static const struct unit size_units[] = {
     { "KB", 1000 },
     { "M", 1ULL << 20 },
     { "MiB", 1ULL << 20 },
-    { "MB", 1000 * 1000 },
+    { "MB", 1000ULL * 1000 },
     { "G", 1ULL << 30 },
     { "GiB", 1ULL << 30 },
-    { "GB", 1000 * 1000 * 1000 },
+    { "GB", 1000ULL * 1000 * 1000 },
     { "T", 1ULL << 40 },
     { "TiB", 1ULL << 40 },
 };

@@ -116,7 +116,7 @@ static int expand(struct expansion *x, const struct config *c, const struct addr
 
         if (p.depth > LIMIT_ALIAS_DEPTH)
             return -ELOOP;
-        if (x->targets.count > POLICY_TARGETS || x->count > 4 * POLICY_TARGETS)
+        if (x->targets.count > POLICY_TARGETS || x->count > (size_t)4 * POLICY_TARGETS)
             return -E2BIG;
         expand_one(x, &p);
     }
