@@ -162,18 +162,25 @@ int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags
     return fails(CALL_LINK) ? -1 : REAL(linkat)(from_dir, from, to_dir, to, flags);
 }
 
-int openat(int dir, const char *path, int flags, ...)
-{
-    mode_t mode = 0;
-
-    if (flags & (O_CREAT | O_TMPFILE)) {
-        __builtin_va_list args;
-
-        __builtin_va_start(args, flags);
-        mode = __builtin_va_arg(args, mode_t);
-        __builtin_va_end(args);
-        if (fails(CALL_CREATE))
-            return -1;
+/* Without O_CREAT nothing is written, and nothing fails. `name` is openat or openat64, which libraries that were built
+ * with large files use. */
+#define OPEN_CALL(name)                                                                                                \
+    int name(int dir, const char *path, int flags, ...)                                                                \
+    {                                                                                                                  \
+        mode_t mode = 0;                                                                                               \
+                                                                                                                       \
+        if ((flags & O_CREAT) != 0) {                                                                                  \
+            __builtin_va_list args;                                                                                    \
+                                                                                                                       \
+            __builtin_va_start(args, flags);                                                                           \
+            mode = __builtin_va_arg(args, mode_t);                                                                     \
+            __builtin_va_end(args);                                                                                    \
+            if (fails(CALL_CREATE))                                                                                    \
+                return -1;                                                                                             \
+        }                                                                                                              \
+        return REAL(name)(dir, path, flags, mode);                                                                     \
     }
-    return REAL(openat)(dir, path, flags, mode);
-}
+OPEN_CALL(openat)
+#if defined(__GLIBC__)
+OPEN_CALL(openat64)
+#endif
