@@ -9,8 +9,9 @@
 
 void flow_start(struct flow *f, struct config *config)
 {
-    struct remote_env env = { .loop = f->loop, .jobs = f->pool, .dns = f->dns, .spool = f->spool,
-                              .load_body = schedule_load_body, .ctx = f };
+    struct remote_env env = {
+        .loop = f->loop, .jobs = f->pool, .dns = f->dns, .spool = f->spool, .load_body = schedule_load_body, .ctx = f
+    };
 
     f->config = config_ref(config);
     f->first_id = queue_new_id(f->queue);

@@ -7,7 +7,8 @@
  * Standards: as remote.h.
  *
  * remote.c knows works and their results, remote_destination.c lines, hosts and how many connections there may be,
- * remote_connection.c one connection from connect to close, remote_message.c what it carries, remote_body.c where the
+ * remote_connection.c one connection from connect to close, remote_session.c the
+ * dialogue on it, remote_message.c what it carries, remote_body.c where the
  * body's octets come from. */
 #ifndef FACTEUR_FLOW_REMOTE_PRIV_H
 #define FACTEUR_FLOW_REMOTE_PRIV_H
@@ -153,6 +154,23 @@ void connection_wake(struct remote_connection *c); /* idle: there may be work, o
 void connection_quit(struct remote_connection *c); /* idle or just ready */
 void connection_cut(struct remote_connection *c, const char *why);
 void connection_destroy(struct remote_connection *c); /* with the relay */
+/* Ends what the connection is to the relay; memory and stream follow on a later turn. May be called in any callback.
+ * `politely`: what was said last (QUIT) still gets out. */
+void connection_end(struct remote_connection *c, bool politely);
+void connection_make_room(struct remote *r, struct remote_destination *d); /* after it: whoever waits may go on */
+void connection_log_failure(const struct remote_connection *c, const struct smtp_client_reply *why);
+/* There is no session yet, and with this host there will be none: the next one, or the destination is out of reach.
+ * `all`: others would be no better. */
+void connection_host_failed(struct remote_connection *c, const struct smtp_client_reply *why, bool all);
+void connection_host_failed_text(struct remote_connection *c, const char *enhanced, const char *text);
+void connection_tls_failed(struct remote_connection *c, const char *why);
+
+/* ---- remote_session.c ---- */
+void session_start(struct remote_connection *c);     /* connected, and encrypted where that comes first */
+void session_start_tls(struct remote_connection *c); /* ends in the stream's on_tls */
+void session_phase(struct remote_connection *c, enum smtp_client_phase phase);
+void session_deadline(struct remote_connection *c, int64_t ms); /* from now; 0: none */
+void session_on_timer(void *owner);
 
 /* ---- remote_message.c ---- */
 void message_next(struct remote_connection *c); /* the session is ready: carries on, takes work, waits or quits */

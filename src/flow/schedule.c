@@ -417,6 +417,24 @@ static void take_recovered(struct flow *f, struct recovery *rec, struct queue_me
     rec->active[rec->count++] = active_new(f, m, true);
 }
 
+static void take_one(struct flow *f, struct recovery *rec, struct queue_message *m)
+{
+    struct active *busy = map_get(&f->schedule->active, id_key(&m->id));
+
+    if (busy != NULL) {
+        /* Another of its recipients may have fallen due meanwhile: it is looked for when these are settled. */
+        busy->again = m->count != busy->m->count;
+        queue_message_free(&m);
+    } else if (f->schedule->active.count >= FLOW_ACTIVE) {
+        f->schedule->backlog = true;
+        queue_message_free(&m);
+    } else if (m->id < f->first_id) {
+        take_recovered(f, rec, m);
+    } else {
+        begin(active_new(f, m, m->recipients[0].attempts > 0));
+    }
+}
+
 static void take_loaded(struct flow *f, struct look_job *j)
 {
     struct recovery *rec = mem_zero(sizeof *rec + j->count * sizeof rec->active[0]);
@@ -425,15 +443,8 @@ static void take_loaded(struct flow *f, struct look_job *j)
     rec->request.done = recovery_committed;
     list_init(&rec->request.ops);
     for (size_t i = 0; i < j->count; i++) {
-        struct queue_message *m = j->messages[i];
-
+        take_one(f, rec, j->messages[i]);
         j->messages[i] = NULL;
-        if (schedule_is_active(f, m->id) || f->schedule->active.count >= FLOW_ACTIVE)
-            queue_message_free(&m);
-        else if (m->id < f->first_id)
-            take_recovered(f, rec, m);
-        else
-            begin(active_new(f, m, m->recipients[0].attempts > 0));
     }
     if (list_empty(&rec->request.ops))
         mem_free(rec);

@@ -15,6 +15,7 @@ struct active {
     struct flow *f;
     struct queue_message *m;
     bool recovered;             /* an earlier attempt's end is not known: look for its copies */
+    bool again;                 /* look into the queue for more of its recipients afterwards */
     unsigned hold;              /* it may not settle yet */
     uint32_t pending;           /* recipients without an outcome */
     struct active_slot slots[]; /* one for each of m->recipients */

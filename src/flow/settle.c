@@ -209,6 +209,8 @@ static void settled(struct commit_request *r, int status, const char *why)
     }
     if (a->m->spooled && message_is_gone(x))
         remove_spool(f, a->m->id);
+    if (a->again)
+        x->earliest_due = x->now;
     if (x->earliest_due < INT64_MAX)
         schedule_due(f, x->earliest_due);
     active_free(a);
