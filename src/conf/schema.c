@@ -162,7 +162,7 @@ static const struct field user_fields[] = {
     { "senders", &type_senders, USER(senders), .preset = "[]", .example = "[sales@example.org, \"@example.net\"]",
       .meaning = "Addresses it may send as, beside its own and the aliases that lead to it alone; \"@domain\" for a "
                  "whole domain, \"*\" for any." },
-    { "quota", &type_size, USER(quota), .preset = "0", RANGE(0, MIB *GIB), .example = "5 GiB",
+    { "quota", &type_size, USER(quota), .preset = "0", RANGE(0, PIB), .example = "5 GiB",
       .meaning = "The mailbox's most octets; 0: no limit." },
     { "services", &type_services, USER(services), .words = user_service_words, .preset = "[submission, imap, pop3]",
       .example = "[submission]", .meaning = "What it may log in to: submission, imap, pop3." },
