@@ -30,6 +30,7 @@ struct question {
     size_t key_n;
     char name[DNS_NAME];
     int64_t began_ms;
+    int sends;
     struct link waiters;
 };
 
@@ -51,6 +52,7 @@ static void ask_server(struct question *q)
 
     rand_bytes(&id, sizeof id);
     n = dns_query_build(q->type, q->name, id, octets);
+    q->sends++;
     q->dns->stats.sent++;
     dns_net_send(q->dns->net, slice_make((const char *)octets, n), q);
 }
@@ -103,7 +105,8 @@ static void on_answer(void *question, struct slice message, bool timed_out)
     struct dns_answer answer = { .status = DNS_FAILED };
     struct dns_entry *entry;
 
-    if (timed_out && clock_mono_ms() - q->began_ms + dns->times.try_ms <= dns->times.all_ms) {
+    if (timed_out && q->sends < DNS_SENDS_MAX &&
+        clock_mono_ms() - q->began_ms + dns->times.try_ms <= dns->times.all_ms) {
         ask_server(q);
         return;
     }

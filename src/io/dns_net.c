@@ -185,9 +185,7 @@ static int start_channel(struct dns_net *net, const char *servers, int try_ms, s
     o.flags = ARES_FLAG_EDNS;
     o.ednspsz = DNS_UDP_SIZE;
     o.timeout = try_ms;
-    /* dns.c repeats: c-ares would double the wait each time. Since 1.31 it also learns how fast a server is and waits
-     * less than it is told, so there it gets a few tries of its own. */
-    o.tries = ARES_VERSION >= 0x011f00 ? 3 : 1;
+    o.tries = 1; /* dns.c repeats: c-ares would double the wait each time, and ask again after a SERVFAIL */
     o.lookups = lookups;
     o.sock_state_cb = on_socket_state;
     o.sock_state_cb_data = net;

@@ -18,6 +18,7 @@ enum {
     DNS_QUERY_MAX = 12 + DNS_WIRE_NAME + 4 + 11,
     DNS_UDP_SIZE = 1232, /* EDNS: what fits in one IPv6 packet everywhere */
     DNS_CHAIN_MAX = 8,
+    DNS_SENDS_MAX = 16, /* c-ares 1.31 and later wait as little as 250 ms where a server used to be quick */
     DNS_RECORDS_MAX = 128,
     DNS_CACHE_MAX = 4096,
     DNS_TTL_MIN_S = 1,

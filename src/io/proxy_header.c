@@ -73,14 +73,16 @@ static int v1_line(struct slice line, struct endpoint *ret)
 static int v1_parse(struct slice in, size_t *ret_used, struct endpoint *ret)
 {
     struct slice head = slice_head(in, V1_MAX);
-    ptrdiff_t lf = slice_find(head, '\n');
+    size_t n = 6;
 
-    if (lf < 0)
-        return head.n == V1_MAX || memchr(head.p, '\0', head.n) != NULL ? -EINVAL : MORE;
-    if (lf < 7 || in.p[lf - 1] != '\r' || memchr(in.p, '\r', (size_t)lf - 1) != NULL)
+    while (n < head.n && head.p[n] >= 0x20 && head.p[n] < 0x7f)
+        n++;
+    if (n + 1 >= head.n) /* all of it is text so far, or its last octet is the CR */
+        return head.n == V1_MAX || (n < head.n && head.p[n] != '\r') ? -EINVAL : MORE;
+    if (head.p[n] != '\r' || head.p[n + 1] != '\n')
         return -EINVAL;
-    TRY(v1_line(slice_make(in.p + 6, (size_t)lf - 7), ret));
-    *ret_used = (size_t)lf + 1;
+    TRY(v1_line(slice_make(in.p + 6, n - 6), ret));
+    *ret_used = n + 2;
     return DONE;
 }
 

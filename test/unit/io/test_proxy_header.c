@@ -62,6 +62,8 @@ static void refuses_what_is_none(void **state)
         SLICE_LIT("PROXY \r\n"),
         SLICE_LIT("PROXY TCP4 192.0.2.7\r 198.51.100.1 1 25\r\n"),
         SLICE_LIT("PROXY TCP4 192.0.2.7\0 198.51.100.1 1 25\r\n"),
+        SLICE_LIT("PROXY UNKNOWN a\0b\r\n"),
+        SLICE_LIT("PROXY UNKNOWN a\tb"),
         SLICE_LIT(V2 "\x11\x11\0\x0c"), /* version 1 in binary */
         SLICE_LIT(V2 "\x22\x11\0\x0c"), /* no such command */
         SLICE_LIT(V2 "\x21\x12\0\x0c"), /* datagrams */
