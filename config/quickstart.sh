@@ -178,7 +178,7 @@ relay:
 END
 [ -e "$USERS" ] || as_user touch "$USERS"
 if ! [ -s "$CERTIFICATE" ] || ! [ -s "$KEY" ]; then
-    as_user "$BINARY" tls self-signed --cert "$CERTIFICATE" --key "$KEY" localhost "$HOST" "mail.$DOMAIN"
+    as_user "$BINARY" tls self-signed --cert "$CERTIFICATE" --key "$KEY" localhost "$HOST" "mail.$DOMAIN" >/dev/null
 fi
 
 # Adds a user, or gives him the password that we know.
@@ -239,7 +239,7 @@ say "sending a message from $USER1 to $USER2 (login over TLS, port $SUBMISSION_P
 token=$(random_password | tr -dc 'a-zA-Z0-9')
 if ! curl --silent --show-error --ssl-reqd --cacert "$CERTIFICATE" \
     --url "smtp://$HOST:$SUBMISSION_PORT/client.$DOMAIN" --user "$USER1:$PASSWORD1" \
-    --mail-from "$USER1" --mail-rcpt "$USER2" --upload-file - <<END; then
+    --mail-from "$USER1" --mail-rcpt "$USER2" --crlf --upload-file - <<END; then
 From: Anna <$USER1>
 To: Bert <$USER2>
 Subject: It works
@@ -283,7 +283,7 @@ swaks --server $HOST --port $SUBMISSION_PORT --tls --auth PLAIN --auth-user $USE
 
 printf 'From: $USER2\nTo: $USER1\nSubject: hello\n\nhello\n' |
 curl --ssl-reqd --cacert '$CERTIFICATE' --url smtps://$HOST:$SUBMISSIONS_PORT --user '$USER2:$PASSWORD2' \\
-     --mail-from $USER2 --mail-rcpt $USER1 --upload-file -
+     --mail-from $USER2 --mail-rcpt $USER1 --crlf --upload-file -
 
     mail of $USER1     $MAILDIR1
     mail of $USER2     $MAILDIR2
