@@ -16,7 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { SOCKET_PATH = 108 };
+enum { SOCKET_PATH = 108, DAY_MS = 24 * 3600 * 1000 };
 
 /* --- reload --- */
 
@@ -152,6 +152,7 @@ static void on_stop(void *owner, int signum)
     LOG(INFO, "stopping", kv_num("signal", signum));
     s->phase = SERVER_CLOSES_SESSIONS;
     timer_set(s->deadline, s->config->limits.timeout.shutdown);
+    timer_stop(s->daily);
     server_unlisten(s);
     smtp_service_stop(s->smtp, sessions_closed, s);
 }
@@ -239,14 +240,58 @@ static bool has_row(void *queue, uint64_t id)
     return code != -ENOENT; /* when in doubt the file stays */
 }
 
-static void sweep(struct server *s)
+static void tell_swept(const char *where, int count, const struct err *e)
+{
+    if (count != 0)
+        LOG(INFO, "swept", kv_str("where", where), kv_num("files", count), kv_str("reason", e->text));
+}
+
+static void sweep_at_start(struct server *s)
 {
     struct err e = { 0 };
-    int spool = spool_sweep(s->flow.spool, has_row, s->flow.queue, &e);
-    int maildirs = maildirs_sweep(s->flow.maildirs, &e);
 
-    if (spool != 0 || maildirs != 0)
-        LOG(INFO, "swept", kv_num("spool", spool), kv_num("maildirs", maildirs), kv_str("reason", e.text));
+    tell_swept("spool", spool_sweep(s->flow.spool, has_row, s->flow.queue, &e), &e);
+    tell_swept("maildirs", maildirs_sweep(s->flow.maildirs, &e), &e);
+}
+
+struct sweep_job {
+    struct job job;
+    struct maildirs *maildirs;
+    int count;
+    struct err err;
+};
+
+static void run_sweep(struct job *job)
+{
+    struct sweep_job *j = LIST_ENTRY(job, struct sweep_job, job);
+
+    j->count = maildirs_sweep(j->maildirs, &j->err);
+}
+
+static void sweep_done(void *owner, struct job *job)
+{
+    const struct sweep_job *j = LIST_ENTRY(job, struct sweep_job, job);
+
+    (void)owner;
+    tell_swept("maildirs", j->count, &j->err);
+}
+
+static void sweep_drop(struct job *job)
+{
+    mem_free(LIST_ENTRY(job, struct sweep_job, job));
+}
+
+static void on_day(void *owner)
+{
+    struct server *s = owner;
+    struct sweep_job *j = mem_zero(sizeof *j);
+
+    j->maildirs = s->flow.maildirs;
+    j->job.run = run_sweep;
+    j->job.done = sweep_done;
+    j->job.drop = sweep_drop;
+    job_start(s->pool, JOB_DISK, NULL, &j->job);
+    timer_set(s->daily, DAY_MS);
 }
 
 static int open_state(struct server *s, struct err *e)
@@ -262,7 +307,7 @@ static int open_state(struct server *s, struct err *e)
         LOG(ERROR, "no-history", kv_str("reason", e->text), kv_str("advice", "mail is not affected"));
         f->history = NULL;
     }
-    sweep(s);
+    sweep_at_start(s);
     return 0;
 }
 
@@ -292,6 +337,8 @@ static int start(struct server *s, struct err *e)
     flow_start(&s->flow, s->config);
     s->smtp = smtp_service_new(&s->flow, s->tls);
     s->deadline = timer_new(s->loop, on_deadline, s);
+    s->daily = timer_new(s->loop, on_day, s);
+    timer_set(s->daily, DAY_MS);
     TRY(open_control(s, e));
     loop_on_turn(s->loop, on_turn, s);
     TRY(loop_on_signal(s->loop, SIGTERM, on_stop, s));
@@ -304,6 +351,7 @@ static void finish(struct server *s)
     control_close(&s->control);
     smtp_service_free(&s->smtp);
     timer_close(&s->deadline);
+    timer_close(&s->daily);
     flow_clear(&s->flow);
     dns_free(&s->flow.dns);
     counters_free(&s->flow.counters);

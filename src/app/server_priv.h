@@ -19,7 +19,7 @@ struct server {
     struct control *control;
     struct tls_server *tls;
     struct link listeners; /* struct server_listener */
-    struct timer *deadline;
+    struct timer *deadline, *daily;
     int64_t started_ms; /* wall */
     enum server_phase phase;
     bool cut_off; /* the deadline for a quiet end has passed */
