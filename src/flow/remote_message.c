@@ -211,6 +211,7 @@ void message_over(struct remote_connection *c, bool unclear)
         remote_log_result(work, at, c->id, c->tls_text, took);
     }
     work->next += c->message.count;
+    work->again = false;
     if (work->next < work->count && c->cut) {
         let_go(c);
         remote_defer_all(work, &remote_stopping, "", true);

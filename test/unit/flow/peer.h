@@ -21,13 +21,17 @@
 #include "facteur/io/loop.h"
 #include "facteur/io/stream.h"
 #include "facteur/io/timer.h"
+#include "facteur/proto/sasl.h"
+#include "facteur/store/password.h"
+#include "facteur/store/scram_keys.h"
 
 struct peer;
 struct peer_session {
     struct peer *peer;
     struct stream *s;
     struct buf in;
-    bool in_data, silent, bad_tls, has_sender, has_recipient;
+    struct sasl_server sasl; /* SCRAM */
+    bool in_sasl, in_data, silent, bad_tls, has_sender, has_recipient;
     unsigned messages;
 };
 
@@ -39,6 +43,7 @@ struct peer {
     const char *hang_at;  /* a verb, "connect" or "end": nothing is answered from there on */
     const char *close_at; /* the same: the connection ends there instead */
     unsigned close_after; /* messages: then the connection ends without a word; 0: never */
+    const char *password; /* for AUTH SCRAM-SHA-256 */
     bool implicit, bad_tls;
     struct tls_server *tls;
     /* what was seen */
@@ -111,6 +116,54 @@ static inline void peer_take(struct peer_session *session)
     }
 }
 
+/* ---- SCRAM, by the server's side of proto/sasl ---- */
+
+static inline void peer_keys(void *ctx, struct slice user, struct sasl_scram_keys *ret)
+{
+    const struct peer *peer = ctx;
+    struct scram_keys keys;
+    struct buf hash;
+    struct err e;
+
+    (void)user;
+    buf_init(&hash, 1000);
+    assert_int_equal(password_hash(PASSWORD_SCRAM, slice_str(peer->password), &hash, &e), 0);
+    assert_true(scram_keys_find((const char *const[]){ buf_cstr(&hash) }, 1, &keys));
+    *ret = (struct sasl_scram_keys){ .known = true, .salt_n = keys.salt_n, .iterations = keys.iterations };
+    memcpy(ret->salt, keys.salt, sizeof keys.salt);
+    memcpy(ret->stored, keys.stored, sizeof keys.stored);
+    memcpy(ret->server, keys.server, sizeof keys.server);
+    buf_clear(&hash);
+}
+
+static inline void peer_sasl(struct peer_session *session, struct slice line, bool first)
+{
+    static const struct sasl_mechanisms offered = { .scram = true };
+    enum sasl_step step = SASL_MALFORMED;
+    struct buf out;
+
+    buf_init(&out, LIMIT_SASL_LINE);
+    if (first)
+        assert_int_equal(sasl_server_start(&session->sasl, SLICE_LIT("SCRAM-SHA-256"), &offered, &line, peer_keys,
+                                           session->peer, &step, &out),
+                         0);
+    else
+        step = sasl_server_next(&session->sasl, line, peer_keys, session->peer, &out);
+    session->in_sasl = step == SASL_CONTINUE;
+    if (step == SASL_CONTINUE) {
+        peer_say(session, "334 ");
+        peer_say(session, buf_cstr(&out));
+        peer_say(session, "\r\n");
+    } else if (step == SASL_ATTEMPT && session->sasl.attempt.scram_proved) {
+        peer_say(session, "235 2.7.0 ok\r\n");
+    } else {
+        peer_say(session, "535 5.7.8 wrong\r\n");
+    }
+    if (!session->in_sasl)
+        sasl_server_clear(&session->sasl);
+    buf_clear(&out);
+}
+
 static inline void peer_command(struct peer_session *session, struct slice line)
 {
     struct peer *peer = session->peer;
@@ -128,6 +181,9 @@ static inline void peer_command(struct peer_session *session, struct slice line)
         peer_say(session, peer->mail != NULL ? peer->mail : "250 2.1.0 ok\r\n");
     } else if (slice_iis(verb, "RCPT")) {
         peer_rcpt(session, line);
+    } else if (slice_iis(verb, "AUTH") && peer->password != NULL) {
+        assert_true(slice_cut(&rest, ' ', &verb) && slice_is(verb, "SCRAM-SHA-256"));
+        peer_sasl(session, rest, true);
     } else if (slice_iis(verb, "AUTH")) {
         peer_say(session, peer->auth != NULL ? peer->auth : "235 2.7.0 ok\r\n");
     } else if (slice_iis(verb, "QUIT")) {
@@ -167,7 +223,9 @@ static inline void peer_on_bytes(void *owner, struct slice octets)
         line[strlen(line) - 1] = '\0';
         assert_int_equal(buf_adds(&session->peer->log, line), 0);
         assert_int_equal(buf_addc(&session->peer->log, '\n'), 0);
-        if (!session->in_data)
+        if (session->in_sasl)
+            peer_sasl(session, slice_str(line), false);
+        else if (!session->in_data)
             peer_command(session, slice_str(line));
         else if (strcmp(line, ".") == 0)
             peer_take(session);
@@ -214,6 +272,7 @@ static inline void peer_on_closed(void *owner)
         if (peer->sessions[i] == session)
             peer->sessions[i] = NULL;
     peer->open--;
+    sasl_server_clear(&session->sasl);
     buf_clear(&session->in);
     mem_free(session);
 }

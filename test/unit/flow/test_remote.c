@@ -301,6 +301,62 @@ static void many_recipients_go_in_parts(void **state)
     item_free(item);
 }
 
+static void the_servers_own_bound_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct item *item;
+
+    f->peer.ehlo = "250-peer\r\n250 LIMITS RCPTMAX=2\r\n";
+    start(f, NULL);
+    item = RELAY(f, "one.example", 5, "a@one.example", "b@one.example", "550-c@one.example", "550-d@one.example",
+                 "e@one.example");
+    for (size_t i = 0; i < 5; i++)
+        expect(item, i, i == 2 || i == 3 ? REMOTE_REFUSED : REMOTE_TAKEN, i == 2 || i == 3 ? 550 : 250, "");
+    assert_int_equal(f->peer.messages, 2); /* the part in the middle came to nothing */
+    item_free(item);
+}
+
+/* The connection breaks between the parts: what was said stands, the rest is not lost. */
+static void a_part_may_fail(void **state)
+{
+    struct fixture *f = *state;
+    struct item *item;
+
+    f->peer.ehlo = "250-peer\r\n250 LIMITS RCPTMAX=1\r\n";
+    f->peer.close_after = 1;
+    start(f, NULL);
+    item = RELAY(f, "one.example", 3, "a@one.example", "b@one.example", "c@one.example");
+    expect(item, 0, REMOTE_TAKEN, 250, "taken");
+    expect(item, 1, REMOTE_TAKEN, 250, "taken"); /* over another connection */
+    expect(item, 2, REMOTE_TAKEN, 250, "taken");
+    assert_int_equal(f->peer.accepted, 3);
+    item_free(item);
+}
+
+/* No DNS needed: an address literal that leads here. */
+static void a_search_may_refuse(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f, NULL);
+    expect_and_free(RELAY(f, "[127.0.0.1]", 1, "a@[127.0.0.1]"), REMOTE_REFUSED, 554, "leads back");
+}
+
+static void keys_name_destinations(void **state)
+{
+    struct fixture *f = *state;
+    char one[REMOTE_KEY], two[REMOTE_KEY], again[REMOTE_KEY], mx[REMOTE_KEY];
+
+    start(f, NULL);
+    remote_key(f->remote, "one.example", one);
+    remote_key(f->remote, "two.example", two);
+    remote_key(f->remote, "one.example", again);
+    remote_key(f->remote, "mx.example", mx);
+    assert_string_equal(one, again);
+    assert_string_not_equal(one, two);
+    assert_string_equal(mx, "mx.example");
+}
+
 /* ---- connections ---- */
 
 static void start_many(struct fixture *f, struct item **items, size_t count, const char *domain)
@@ -663,6 +719,30 @@ static void a_refused_login_is_no_bounce(void **state)
     expect_and_free(RELAY(f, "one.example", 1, "a@one.example"), REMOTE_DEFERRED, 535, "wrong");
 }
 
+static void scram_keeps_the_password_here(void **state)
+{
+    struct fixture *f = *state;
+
+    f->routes[0].hop.user = "user";
+    f->routes[0].hop.password = "pencil";
+    f->peer.ehlo = "250-peer\r\n250 AUTH SCRAM-SHA-256 PLAIN\r\n";
+    f->peer.password = "pencil";
+    start(f, NULL);
+    expect_and_free(RELAY(f, "one.example", 1, "a@one.example"), REMOTE_TAKEN, 250, "taken");
+    assert_false(peer_heard(&f->peer, "AUTH PLAIN"));
+    remote_free(&f->remote);
+    f->peer.password = "another";
+    start(f, NULL);
+    expect_and_free(RELAY(f, "one.example", 1, "a@one.example"), REMOTE_DEFERRED, 535, "wrong");
+    /* and a connection that ends while the key is computed */
+    remote_revive(f->remote);
+    struct item *item = item_new(f, "x\n", "one.example", 1, "a@one.example");
+    remote_start(f->remote, &item->work);
+    RUN_UNTIL(f, job_pool_waiting(f->jobs, JOB_HASH) > 0);
+    remote_free(&f->remote);
+    item_free(item);
+}
+
 /* ---- the end ---- */
 
 static void on_stopped(void *owner)
@@ -742,6 +822,10 @@ int main(void)
         TEST(refusals_at_each_stage),
         TEST(sessions_refused_are_no_bounce),
         TEST(many_recipients_go_in_parts),
+        TEST(the_servers_own_bound_is_kept),
+        TEST(a_part_may_fail),
+        TEST(a_search_may_refuse),
+        TEST(keys_name_destinations),
         TEST(many_messages_over_few_connections),
         TEST(connections_are_bounded_in_all),
         TEST(idle_connections_make_room),
@@ -760,6 +844,7 @@ int main(void)
         TEST(required_tls_does_not),
         TEST(a_bad_certificate_is_refused),
         TEST(a_refused_login_is_no_bounce),
+        TEST(scram_keeps_the_password_here),
         TEST(shutdown_finishes_what_is_under_way),
         TEST(shutdown_cuts_off_what_hangs),
         TEST(freed_in_the_middle),
