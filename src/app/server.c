@@ -346,8 +346,12 @@ static int start(struct server *s, struct err *e)
     return loop_on_signal(s->loop, SIGHUP, on_hangup, s);
 }
 
+/* Also of what has only half begun. */
 static void finish(struct server *s)
 {
+    while (s->pool != NULL && !job_pool_idle(s->pool))
+        (void)loop_run_once(s->loop);
+    server_unlisten(s);
     control_close(&s->control);
     smtp_service_free(&s->smtp);
     timer_close(&s->deadline);
@@ -355,7 +359,8 @@ static void finish(struct server *s)
     flow_clear(&s->flow);
     dns_free(&s->flow.dns);
     counters_free(&s->flow.counters);
-    loop_run_once(s->loop);
+    if (s->loop != NULL)
+        (void)loop_run_once(s->loop);
     job_pool_free(&s->pool);
     loop_free(&s->loop);
     history_close(&s->flow.history);
@@ -392,8 +397,10 @@ int server_run(const char *config_path, struct err *e)
     list_init(&s->listeners);
     code = start(s, e);
     if (code < 0) {
-        log_flush();
-        return exit_code(code); /* the process ends with it; nothing has been promised to anybody yet */
+        finish(s);
+        mem_free(s);
+        log_close();
+        return exit_code(code);
     }
     LOG(INFO, "started", kv_str("hostname", s->config->hostname), kv_str("state", s->config->state),
         kv_num("pid", getpid()));

@@ -7,7 +7,7 @@
 #include "facteur/flow/space.h"
 #include "server_priv.h"
 
-#include <stdio.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 static json_t *number(uint64_t n)
@@ -60,16 +60,24 @@ static json_t *dns_json(const struct flow *f)
                      number(d.from_cache), "failed", number(d.failed));
 }
 
+/* The second number of /proc/self/statm, in pages. */
 static uint64_t resident_octets(void)
 {
-    unsigned long long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
+    char text[128];
+    uint64_t pages = 0;
+    struct slice rest, field;
+    ssize_t n = -1;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 
-    if (f == NULL)
+    if (fd >= 0) {
+        n = read(fd, text, sizeof text);
+        (void)close(fd);
+    }
+    rest = slice_make(text, n > 0 ? (size_t)n : 0);
+    (void)slice_cut(&rest, ' ', &field);
+    (void)slice_cut(&rest, ' ', &field);
+    if (slice_u64(field, UINT32_MAX, &pages) < 0)
         return 0;
-    if (fscanf(f, "%*u %llu", &pages) != 1)
-        pages = 0;
-    (void)fclose(f);
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
