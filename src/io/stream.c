@@ -18,6 +18,7 @@ static struct stream *new_stream(struct loop *loop, const struct stream_events *
     s->loop = loop;
     s->ev = ev;
     s->owner = owner;
+    s->local = mem_zero(sizeof *s->local);
     buf_init(&s->unread, STREAM_MAX_OUTPUT);
     stream_out_init(s);
     return s;
@@ -125,6 +126,8 @@ void stream_ended(struct stream *s, int status)
         return;
     s->ended = true;
     stream_read_off(s);
+    if (stream_in_handshake(s) && s->state == STREAM_OPEN)
+        loop_wait_end(&s->wait);
     if (s->state == STREAM_FINISHING && (status < 0 || (s->out.n == 0 && s->wire.n == 0 && s->in_flight == 0)))
         stream_close(s);
     else if (stream_in_handshake(s) && stream_live(s))
@@ -299,17 +302,13 @@ const struct endpoint *stream_peer(const struct stream *s)
 
 const struct endpoint *stream_local(const struct stream *s)
 {
-    /* The one field that a look may fill: asking the kernel costs a call that most streams never need. */
-    struct endpoint **local = (struct endpoint **)(void *)&((struct stream *)(uintptr_t)s)->local;
     struct sockaddr_storage sa;
     socklen_t n = sizeof sa;
 
-    if (*local == NULL) {
-        *local = mem_zero(sizeof **local);
-        if (stream_fd(s) >= 0 && getsockname(stream_fd(s), (struct sockaddr *)&sa, &n) == 0)
-            sockaddr_to((const struct sockaddr *)&sa, n, *local);
-    }
-    return *local;
+    /* Asked for when somebody wants to know: most streams never need the system call. */
+    if (s->local->family == 0 && stream_fd(s) >= 0 && getsockname(stream_fd(s), (struct sockaddr *)&sa, &n) == 0)
+        sockaddr_to((const struct sockaddr *)&sa, n, s->local);
+    return s->local;
 }
 
 struct loop *stream_loop(const struct stream *s)

@@ -49,7 +49,7 @@ struct stream {
     size_t in_flight;   /* octets that libuv holds; while it does, nothing else is given to it */
     struct tls_session *tls;
     struct endpoint peer;
-    struct endpoint *local; /* asked for lazily */
+    struct endpoint *local; /* family 0: not asked for yet */
     int status;             /* what LATER_CONNECT and LATER_END will say */
     unsigned pending;       /* LATER_ bits */
     enum stream_state state;

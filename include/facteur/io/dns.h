@@ -3,8 +3,9 @@
  * Owner:     one resolver per configuration; a query is a handle that its owner can cancel.
  * Thread:    the loop's.
  * Limits:    5 s a try, 20 s in all; a cache of 4096 answers, TTL held between 1 s and 1 day, negative ones to 5
- * minutes (RFC 2308), failures 5 s; CNAME chains of 8; 128 records an answer; equal questions under way share one
- * query. Standards: RFC 1035, 2308, 5321 section 5.1, 7505 (null MX), 3597. */
+ *            minutes (RFC 2308), failures 5 s; CNAME chains of 8; 128 records an answer; equal questions under way
+ *            share one query.
+ * Standards: RFC 1035, 2308, 5321 section 5.1, 7505 (null MX), 3597. */
 #ifndef FACTEUR_IO_DNS_H
 #define FACTEUR_IO_DNS_H
 

@@ -1,9 +1,11 @@
 /* facteur: io/job: blocking work off the loop.
  * Purpose:   runs a function over data that it owns on a pool thread, and tells its owner on the loop.
  * Owner:     the job is embedded in its maker's struct and lives until `drop`, which frees it. The scope is embedded in
- * the owner; an abandoned scope's jobs still run to their end and are dropped, but `done` is not called. Thread: run: a
- * pool thread; done and drop: the loop's. Nothing is shared, so nothing is locked. Limits:    a ceiling per class, so
- * that one kind of work cannot starve another; a lane runs one job at a time, in order. Standards: none. */
+ *            the owner; an abandoned scope's jobs still run to their end and are dropped, but `done` is not called.
+ * Thread:    run: a pool thread; done and drop: the loop's. Nothing is shared, so nothing is locked.
+ * Limits:    a ceiling per class, so that one kind of work cannot starve another; a lane runs one job at a time, in
+ *            order.
+ * Standards: none. */
 #ifndef FACTEUR_IO_JOB_H
 #define FACTEUR_IO_JOB_H
 

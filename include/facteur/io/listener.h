@@ -2,8 +2,8 @@
  * Purpose:   a listening socket that drains its backlog at each wake-up and lives through a lack of descriptors.
  * Owner:     heap allocated; listener_close gives it back, no callback after it.
  * Thread:    the loop's.
- * Limits:    backlog 1024 (as far as the kernel allows); up to 64 accepts a turn. At EMFILE or ENFILE a reserve
- * descriptor sheds one connection and accepting pauses for a second. A PROXY header must be complete within 5 s.
+ * Limits:    backlog 4096 (as far as the kernel allows); up to 64 accepts a turn. At EMFILE or ENFILE a reserve
+ *            descriptor sheds one connection and accepting pauses for a second. Who reads a PROXY header gives it 5 s.
  * Standards: PROXY protocol versions 1 and 2 (HAProxy's specification). */
 #ifndef FACTEUR_IO_LISTENER_H
 #define FACTEUR_IO_LISTENER_H

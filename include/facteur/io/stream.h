@@ -1,10 +1,12 @@
 /* facteur: io/stream: a connection: TCP or a Unix socket, with or without TLS.
  * Purpose:   bytes in, bytes out, STARTTLS in between, and an end that is an end.
  * Owner:     heap allocated by the listener or stream_connect; stream_close gives it back: after that call the only
- * callback is on_closed, once, on a later turn, and the memory goes behind it. Thread:    the loop's. Limits:    input
- * arrives in pieces of at most 64 KiB out of the loop's one buffer (copy what you keep); output over STREAM_HIGH_WATER
- * says so in stream_is_full and the owner stops producing until on_drain; output over STREAM_MAX_OUTPUT closes the
- * stream. Standards: RFC 9293; TCP_NODELAY is always set. */
+ *            callback is on_closed, once, on a later turn, and the memory goes behind it.
+ * Thread:    the loop's.
+ * Limits:    input arrives in pieces of at most 64 KiB out of the loop's one buffer (copy what you keep); output over
+ *            STREAM_HIGH_WATER says so in stream_is_full and the owner stops producing until on_drain; output over
+ *            STREAM_MAX_OUTPUT closes the stream.
+ * Standards: RFC 9293; TCP_NODELAY is always set. */
 #ifndef FACTEUR_IO_STREAM_H
 #define FACTEUR_IO_STREAM_H
 

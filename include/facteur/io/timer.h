@@ -1,8 +1,10 @@
 /* facteur: io/timer: one deadline.
  * Purpose:   calls back once after a time, unless set again or stopped.
  * Owner:     opaque and heap allocated; timer_close frees it, also from inside its callback. No callback after close or
- * stop. Thread:    the loop's. Limits:    milliseconds, monotonic: a jump of the wall clock moves nothing. Standards:
- * none. */
+ *            stop.
+ * Thread:    the loop's.
+ * Limits:    milliseconds, monotonic: a jump of the wall clock moves nothing.
+ * Standards: none. */
 #ifndef FACTEUR_IO_TIMER_H
 #define FACTEUR_IO_TIMER_H
 
