@@ -328,11 +328,13 @@ static void on_mx(void *owner, const struct dns_answer *a)
         fail(s, 451, "4.4.3", "the DNS did not answer for the domain's mail hosts");
     } else if (a->status == DNS_NXDOMAIN) {
         fail(s, 550, "5.1.2", "no such domain");
-    } else if (a->status == DNS_NODATA || a->count == 0) { /* RFC 5321 5.1: the domain itself is its MX */
+    } else if (a->status == DNS_OK && a->count > 0) {
+        take_mx(s, a);
+    } else if (slice_iis(slice_str(s->domain), s->self.hostname)) {
+        fail(s, 554, "5.4.6", "mail for this domain leads back to this server");
+    } else { /* RFC 5321 5.1: the domain itself is its MX */
         add_lookup(s, s->domain, 0);
         ask_all(s);
-    } else {
-        take_mx(s, a);
     }
 }
 

@@ -87,15 +87,15 @@ void remote_defer_all(struct remote_work *work, const struct smtp_client_reply *
 void remote_log_result(const struct remote_work *work, size_t i, const char *session, const char *tls, int64_t took_ms)
 {
     static const char *const events[] = {
-        [REMOTE_DEFERRED] = "relay deferred",
+        [REMOTE_DEFERRED] = "relay-deferred",
         [REMOTE_TAKEN] = "relayed",
-        [REMOTE_REFUSED] = "relay refused",
+        [REMOTE_REFUSED] = "relay-refused",
     };
     const struct remote_recipient *recipient = &work->recipients[i];
     char id[14];
 
     base32_u64(work->message->id, id);
-    LOG(INFO, events[recipient->result], kv_str("session", session), kv_str("queue_id", id),
+    LOG(INFO, events[recipient->result], kv_str("session", session), kv_str("queue", id),
         kv_str("to", recipient->recipient->address), kv_str("host", recipient->host), kv_str("tls", tls),
         kv_num("code", recipient->reply.code), kv_str("enhanced", recipient->reply.enhanced),
         kv_str("reply", recipient->reply.text), kv_num("took_ms", took_ms),
@@ -206,7 +206,7 @@ void remote_start(struct remote *r, struct remote_work *work)
     work->link = (struct link){ NULL, NULL };
     work->started_ms = clock_mono_ms();
     work->next = 0;
-    work->again = work->ended = work->loading = false;
+    work->ended = work->loading = false;
     work->load_status = 0;
     work->connection = NULL;
     r->open_works++;

@@ -71,7 +71,7 @@ void connection_destroy(struct remote_connection *c)
 
 void connection_log_failure(const struct remote_connection *c, const struct smtp_client_reply *why)
 {
-    LOG(INFO, "next hop failed", kv_str("session", c->id), kv_str("destination", c->d->key), kv_str("host", c->host),
+    LOG(INFO, "next-hop-failed", kv_str("session", c->id), kv_str("destination", c->d->key), kv_str("host", c->host),
         kv_str("tls", c->tls_text), kv_num("code", why->code), kv_str("enhanced", why->enhanced),
         kv_str("reason", why->text));
 }
@@ -122,7 +122,7 @@ void connection_tls_failed(struct remote_connection *c, const char *why)
         connection_host_failed_text(c, "4.7.5", text);
         return;
     }
-    LOG(INFO, "next hop without TLS", kv_str("session", c->id), kv_str("host", c->host), kv_str("reason", text));
+    LOG(INFO, "next-hop-without-tls", kv_str("session", c->id), kv_str("host", c->host), kv_str("reason", text));
     connection_end(c, false);
     connection_open(d, c->hosts, c->host_count, c->host_index, true);
     c->hosts = NULL;

@@ -182,7 +182,7 @@ static void on_hosts(void *owner, const struct next_hop_answer *answer)
         destination_run(d);
         return;
     }
-    LOG(INFO, "no next hop", kv_str("destination", d->key), kv_num("code", answer->why.code),
+    LOG(INFO, "no-next-hop", kv_str("destination", d->key), kv_num("code", answer->why.code),
         kv_str("enhanced", answer->why.enhanced), kv_str("reason", answer->why.text));
     if (d->connection_count > 0) /* those that stand go on */
         return;
@@ -205,7 +205,7 @@ void destination_unreachable(struct remote_destination *d, const struct smtp_cli
     d->dead_until = clock_mono_ms() + REMOTE_DEAD_MS;
     d->dead_reply = *why;
     (void)snprintf(d->dead_host, sizeof d->dead_host, "%s", host);
-    LOG(WARNING, "next hop is out of reach", kv_str("destination", d->key), kv_str("host", host),
+    LOG(WARNING, "next-hop-out-of-reach", kv_str("destination", d->key), kv_str("host", host),
         kv_num("code", why->code), kv_str("reason", why->text), kv_num("waiting", (int64_t)d->waiting_count));
     defer_waiting(d, why, host, false);
 }

@@ -171,10 +171,11 @@ void message_unload(struct remote_connection *c)
 /* ---- results ---- */
 
 /* A server may close a connection that has been idle or has carried enough just when we use it again. That is no
- * attempt at the message: it goes over a new connection, once. */
+ * attempt at the message: it goes over another one. Each time costs a connection that had carried something, so this
+ * comes to an end. */
 static bool was_closed_before(const struct remote_connection *c, bool unclear)
 {
-    if (unclear || c->cut || c->timed_out || c->carried == 0 || c->work->again)
+    if (unclear || c->cut || c->timed_out || c->carried == 0)
         return false;
     for (size_t i = 0; i < c->message.count; i++)
         if (c->rcpts[i].reply.code != 421)
@@ -182,9 +183,9 @@ static bool was_closed_before(const struct remote_connection *c, bool unclear)
     return true;
 }
 
-static enum remote_result result_of(const struct smtp_client_reply *reply, bool unclear)
+static enum remote_result result_of(const struct smtp_client_reply *reply)
 {
-    if (unclear || (reply->code >= 400 && reply->code < 500))
+    if (reply->code >= 400 && reply->code < 500) /* an unclear end too: rather twice than never (RFC 1047) */
         return REMOTE_DEFERRED;
     return reply->code < 300 ? REMOTE_TAKEN : REMOTE_REFUSED;
 }
@@ -195,11 +196,9 @@ void message_over(struct remote_connection *c, bool unclear)
     int64_t took = clock_mono_ms() - work->started_ms;
 
     if (c->body.status < 0)
-        LOG(ERROR, "spooled message cannot be read", kv_str("session", c->id),
-            kv_str("reason", err_text(c->body.status)));
+        LOG(ERROR, "body-not-read", kv_str("session", c->id), kv_str("reason", err_text(c->body.status)));
     remote_body_stop(&c->body);
     if (was_closed_before(c, unclear)) {
-        work->again = true;
         let_go(c);
         destination_put_back(c->d, work);
         return;
@@ -207,11 +206,10 @@ void message_over(struct remote_connection *c, bool unclear)
     for (size_t i = 0; i < c->message.count; i++) {
         size_t at = work->next + i;
 
-        remote_result_set(work, at, result_of(&c->rcpts[i].reply, unclear), &c->rcpts[i].reply, c->host, c->cut);
+        remote_result_set(work, at, result_of(&c->rcpts[i].reply), &c->rcpts[i].reply, c->host, c->cut);
         remote_log_result(work, at, c->id, c->tls_text, took);
     }
     work->next += c->message.count;
-    work->again = false;
     if (work->next < work->count && c->cut) {
         let_go(c);
         remote_defer_all(work, &remote_stopping, "", true);

@@ -220,7 +220,7 @@ static void client_has_failed(void *world, enum smtp_client_phase at, const stru
         return;
     if (c->state == CONNECTION_OPENING) {
         if (at == CLIENT_PHASE_AUTH)
-            LOG(ERROR, "next hop refuses our login", kv_str("session", c->id), kv_str("host", c->host),
+            LOG(ERROR, "next-hop-refuses-login", kv_str("session", c->id), kv_str("host", c->host),
                 kv_str("user", c->hop.user), kv_num("code", why->code), kv_str("reason", why->text),
                 kv_num("line", c->hop.at.line));
         connection_host_failed(c, why, at == CLIENT_PHASE_AUTH);

@@ -64,7 +64,6 @@ struct remote_work {
     struct remote *relay;
     int64_t started_ms;
     size_t next;                          /* recipients before it are finished */
-    bool again;                           /* went back to the line once: an idle connection had been closed */
     bool ended;                           /* all results are there */
     bool loading;                         /* env.load_body has not answered yet */
     int load_status;                      /* what it answered */

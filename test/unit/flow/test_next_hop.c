@@ -48,7 +48,7 @@ static const char *const zone[][2] = {
     { "backup.example", "MX 20 b.sorted.example" },
     { "backup.example", "MX 30 c.sorted.example" },
     { "ours.example", "MX 10 us.example" },
-    { "us.example", "A 192.0.2.99" },
+    { "us.example", "A 192.0.2.98" }, /* as seen from outside, behind address translation */
     { "alias.example", "MX 10 a.sorted.example" },
     { "alias.example", "MX 20 own.example" },
     { "alias.example", "MX 30 c.sorted.example" },

@@ -692,6 +692,24 @@ static void required_tls_does_not(void **state)
     tls_client_unref(&tls);
 }
 
+/* Nor where there is a password: somebody who breaks the handshake would get it. */
+static void a_password_does_not_go_plain(void **state)
+{
+    struct fixture *f = *state;
+    struct tls_client *tls = make_tls(f);
+
+    f->peer.bad_tls = true;
+    f->routes[0].hop.tls = RELAY_TLS_OPPORTUNISTIC;
+    f->routes[0].hop.user = "user";
+    f->routes[0].hop.password = "secret";
+    start(f, tls);
+    expect_and_free(RELAY(f, "one.example", 1, "a@one.example"), REMOTE_DEFERRED, 451, "TLS handshake");
+    remote_set_config(f->remote, f->config, NULL);
+    expect_and_free(RELAY(f, "one.example", 1, "a@one.example"), REMOTE_DEFERRED, 451, "TLS is required");
+    assert_false(peer_heard(&f->peer, "AUTH"));
+    tls_client_unref(&tls);
+}
+
 static void a_bad_certificate_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -842,6 +860,7 @@ int main(void)
         TEST(tls_in_all_modes),
         TEST(opportunistic_tls_falls_back),
         TEST(required_tls_does_not),
+        TEST(a_password_does_not_go_plain),
         TEST(a_bad_certificate_is_refused),
         TEST(a_refused_login_is_no_bounce),
         TEST(scram_keeps_the_password_here),

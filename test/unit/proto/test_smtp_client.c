@@ -686,6 +686,23 @@ static void replies_without_end_or_sense(void **state)
     (void)play(&s, 1, 0);
 }
 
+/* Few lines, none of them long, but too much of them. */
+static void replies_that_add_up(void **state)
+{
+    static char text[100 * 1000];
+    struct scene s = { .options = plain, .steps = STEPS({ NULL, text }) };
+
+    (void)state;
+    for (size_t i = 0; i + 1000 < sizeof text; i += 1000) {
+        memset(text + i, 'x', 1000);
+        memcpy(text + i, "220-", 4);
+        memcpy(text + i + 998, "\r\n", 2);
+    }
+    s.result = "failed@0[451 4.5.0 The server's reply is too long]";
+    (void)play(&s, 0, 0);
+    (void)play(&s, 777, 0);
+}
+
 static void nul_in_a_reply(void **state)
 {
     struct scene s = { .options = plain, .steps = STEPS({ NULL, "" }) };
@@ -730,6 +747,7 @@ int main(void)
         cmocka_unit_test(injection_behind_starttls),
         cmocka_unit_test(login),
         cmocka_unit_test(replies_without_end_or_sense),
+        cmocka_unit_test(replies_that_add_up),
         cmocka_unit_test(nul_in_a_reply),
         cmocka_unit_test(long_replies_are_kept_to_one_line),
     };
