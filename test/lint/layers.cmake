@@ -30,7 +30,7 @@ endif()
 # True in ${out} when <header> is the C library's, the kernel's, or allowed to the layer by name or by folder ("psa/").
 function(is_allowed layer header out)
     set(${out} FALSE PARENT_SCOPE)
-    if(header MATCHES "^(sys|netinet|arpa|linux)/" OR header IN_LIST libc)
+    if(header MATCHES "^(sys|net|netinet|arpa|linux)/" OR header IN_LIST libc)
         set(${out} TRUE PARENT_SCOPE)
         return()
     endif()
@@ -44,7 +44,7 @@ function(is_allowed layer header out)
     endforeach()
 endfunction()
 
-set(libc assert.h ctype.h dirent.h endian.h errno.h fcntl.h fnmatch.h getopt.h glob.h grp.h inttypes.h langinfo.h limits.h locale.h
+set(libc assert.h ctype.h dirent.h endian.h errno.h fcntl.h fnmatch.h getopt.h glob.h grp.h ifaddrs.h inttypes.h langinfo.h limits.h locale.h
     malloc.h math.h netdb.h poll.h pthread.h pwd.h sched.h signal.h stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h
     stdio.h stdlib.h stdnoreturn.h string.h strings.h sysexits.h syslog.h termios.h time.h unistd.h)
 
@@ -68,7 +68,8 @@ foreach(tree include/facteur src)
                 elseif(NOT EXISTS "${SOURCE}/include/${header}")
                     problem("${tree}/${file}: there is no ${header}")
                 endif()
-            elseif(header MATCHES "_priv\\.h$")
+            elseif(include MATCHES "\"")
+                # What only a layer's own sources share: src/<layer>/<x>_priv.h.
                 if(tree STREQUAL "include/facteur")
                     problem("${tree}/${file}: a public header includes ${header}")
                 elseif(NOT EXISTS "${SOURCE}/src/${layer}/${header}")
