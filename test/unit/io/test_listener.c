@@ -136,6 +136,8 @@ static void a_lack_of_descriptors_is_survived(void **state)
     struct rlimit old, tight;
     int fds[3], hole;
     char c;
+    bool woke = false;
+    struct timer *t = timer_new(p->loop, wake, &woke);
     uint64_t turns;
 
     host_open(p, h, loopback(), 0);
@@ -150,12 +152,16 @@ static void a_lack_of_descriptors_is_survived(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
     turns = loop_stalls(p->loop).turns;
     RUN_UNTIL(p, recv(fds[0], &c, 1, MSG_DONTWAIT) == 0); /* turned away */
+    timer_set(t, 50);
+    RUN_UNTIL(p, woke);
     assert_int_equal(h->count, 0);
+    assert_int_equal(recv(fds[1], &c, 1, MSG_DONTWAIT), -1); /* the others wait in the backlog */
     assert_true(loop_stalls(p->loop).turns - turns < 10);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     turns = loop_stalls(p->loop).turns;
     RUN_UNTIL(p, h->count == 2); /* after the rest of a second */
     assert_true(loop_stalls(p->loop).turns - turns < 10);
+    timer_close(&t);
     for (int i = 0; i < 3; i++)
         (void)close(fds[i]);
     host_shut(p, h);
