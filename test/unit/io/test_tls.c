@@ -349,7 +349,7 @@ static void bad_files_are_named(void **state)
         assert_non_null(strstr(e.text, "does not belong"));
     }
     assert_int_equal(tls_server_new(NULL, 0, NULL, &t, &e), -EINVAL);
-    assert_int_equal(tls_client_new(missing, &client, &e), -EINVAL);
+    assert_true(tls_client_new(missing, &client, &e) < 0);
     assert_non_null(strstr(e.text, missing));
     assert_int_equal(tls_client_new(empty, &client, &e), -EINVAL);
     assert_null(t);
