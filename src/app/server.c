@@ -20,7 +20,28 @@ enum { SOCKET_PATH = 108, DAY_MS = 24 * 3600 * 1000 };
 
 /* --- reload --- */
 
-int server_load_tls(const struct config *config, struct tls_server **ret, struct tls_client **ret_client, struct err *e)
+/* A machine without a store of authorities still receives and delivers; only next hops that must be verified wait. */
+static int load_client(const struct config *config, struct tls_client *kept, struct tls_client **ret, struct err *e)
+{
+    int code;
+
+    *ret = NULL;
+    if (kept != NULL && tls_client_is_current(kept, config->tls.ca)) {
+        *ret = tls_client_ref(kept);
+        return 0;
+    }
+    code = tls_client_new(config->tls.ca, ret, e);
+    if (code == 0 || config->tls.ca != NULL)
+        return code;
+    LOG(WARNING, "no-authorities", kv_str("reason", e->text),
+        kv_str("advice", "install ca-certificates or set tls.ca; until then mail is relayed without TLS, or waits "
+                         "where TLS is asked for"));
+    *e = (struct err){ 0 };
+    return 0;
+}
+
+int server_load_tls(const struct config *config, struct tls_client *kept, struct tls_server **ret,
+                    struct tls_client **ret_client, struct err *e)
 {
     struct tls_server *server = NULL;
     struct tls_files *files = mem_array(config->tls.pair_count, sizeof *files);
@@ -33,7 +54,7 @@ int server_load_tls(const struct config *config, struct tls_server **ret, struct
     mem_free(files);
     if (code < 0)
         return code;
-    code = tls_client_new(config->tls.ca, ret_client, e);
+    code = load_client(config, kept, ret_client, e);
     if (code < 0) {
         tls_server_unref(&server);
         return code;
@@ -84,7 +105,7 @@ static int reload(void *server, struct buf *messages)
     if (code == 0)
         code = check_unchangeable(s, fresh, &e);
     if (code == 0)
-        code = server_load_tls(fresh, &tls, &client, &e);
+        code = server_load_tls(fresh, s->flow.tls, &tls, &client, &e);
     if (code == 0)
         code = server_listen(s, fresh, &e);
     if (code == 0)
@@ -323,7 +344,7 @@ static int start(struct server *s, struct err *e)
     TRY(privs_limits(e));
     TRY(load_config(s, e));
     TRY(loop_new(JOB_THREADS, &s->loop, e));
-    TRY(server_load_tls(s->config, &s->tls, &client, e));
+    TRY(server_load_tls(s->config, NULL, &s->tls, &client, e));
     s->flow.tls = client;
     TRY(open_log(s->config, e));
     TRY(server_listen(s, s->config, e));

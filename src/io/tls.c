@@ -233,6 +233,23 @@ int64_t tls_server_expires(const struct tls_server *t)
 
 /* ---- client ---- */
 
+static const char *ca_path(const char *ca_file)
+{
+    if (ca_file == NULL)
+        ca_file = getenv("SSL_CERT_FILE");
+    return ca_file != NULL ? ca_file : "/etc/ssl/certs/ca-certificates.crt";
+}
+
+bool tls_client_is_current(const struct tls_client *t, const char *ca_file)
+{
+    struct stat now;
+
+    ca_file = ca_path(ca_file);
+    return strcmp(ca_file, t->ca_file) == 0 && stat(ca_file, &now) == 0 && now.st_dev == t->ca_seen.st_dev &&
+           now.st_ino == t->ca_seen.st_ino && now.st_size == t->ca_seen.st_size &&
+           now.st_mtim.tv_sec == t->ca_seen.st_mtim.tv_sec && now.st_mtim.tv_nsec == t->ca_seen.st_mtim.tv_nsec;
+}
+
 static int start_client(struct tls_client *t, const char *ca_file, struct err *e)
 {
     char why[128];
@@ -241,10 +258,10 @@ static int start_client(struct tls_client *t, const char *ca_file, struct err *e
     mbedtls_ssl_config_init(&t->conf);
     mbedtls_x509_crt_init(&t->trust);
     TRY(start_conf(&t->conf, &t->rng, MBEDTLS_SSL_IS_CLIENT, e));
-    if (ca_file == NULL)
-        ca_file = getenv("SSL_CERT_FILE");
-    if (ca_file == NULL)
-        ca_file = "/etc/ssl/certs/ca-certificates.crt";
+    ca_file = ca_path(ca_file);
+    if (stat(ca_file, &t->ca_seen) < 0)
+        return err_set(e, -errno, "certificates of authorities, %s: %s", ca_file, err_text(-errno));
+    t->ca_file = mem_str(ca_file);
     rc = mbedtls_x509_crt_parse_file(&t->trust, ca_file);
     /* A positive count is certificates of a kind that this library cannot read: the others stay good. */
     if (rc < 0 || t->trust.raw.p == NULL)
@@ -287,5 +304,6 @@ void tls_client_unref(struct tls_client **t_p)
     mbedtls_ssl_config_free(&t->conf);
     mbedtls_x509_crt_free(&t->trust);
     mbedtls_ctr_drbg_free(&t->rng);
+    mem_free(t->ca_file);
     mem_free(t);
 }

@@ -10,6 +10,7 @@
 #include "facteur/io/tls.h"
 #include "tls_compat.h"
 #include "tls_priv.h"
+#include <sys/stat.h>
 
 struct tls_pair {
     mbedtls_x509_crt chain;
@@ -32,6 +33,8 @@ struct tls_client {
     mbedtls_ssl_config conf;
     mbedtls_ctr_drbg_context rng;
     mbedtls_x509_crt trust;
+    char *ca_file; /* where it was read, and how that file was then */
+    struct stat ca_seen;
 };
 
 struct tls_session {
