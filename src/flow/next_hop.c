@@ -272,19 +272,21 @@ static void ask_all(struct next_hop_search *s)
 
 /* ---- MX ---- */
 
-/* RFC 5321 5.1: hosts of equal preference are tried in random order. */
-static void shuffle(const struct dns_record **mx, size_t count)
+/* RFC 5321 5.1: hosts of equal preference are tried in random order. The records stand sorted; *order gets their
+ * places. */
+static void shuffle(const struct dns_answer *a, size_t *order)
 {
-    for (size_t i = 0; i + 1 < count; i++) {
-        size_t equal = 1;
+    for (size_t i = 0; i < a->count; i++)
+        order[i] = i;
+    for (size_t i = 0; i + 1 < a->count; i++) {
+        size_t equal = 1, pick, swap;
 
-        while (i + equal < count && mx[i + equal]->preference == mx[i]->preference)
+        while (i + equal < a->count && a->records[i + equal].preference == a->records[i].preference)
             equal++;
-        size_t pick = i + (size_t)rand_below(equal);
-        const struct dns_record *swap = mx[i];
-
-        mx[i] = mx[pick];
-        mx[pick] = swap;
+        pick = i + (size_t)rand_below(equal);
+        swap = order[i];
+        order[i] = order[pick];
+        order[pick] = swap;
     }
 }
 
@@ -301,16 +303,17 @@ static uint32_t our_place(const struct next_hop_search *s, const struct dns_answ
 
 static void take_mx(struct next_hop_search *s, const struct dns_answer *a)
 {
-    const struct dns_record **mx = mem_array(a->count, sizeof *mx);
+    size_t *order = mem_array(a->count, sizeof *order);
     uint32_t below = our_place(s, a);
 
-    for (size_t i = 0; i < a->count; i++)
-        mx[i] = &a->records[i];
-    shuffle(mx, a->count);
-    for (size_t i = 0; i < a->count && s->lookup_count < NEXT_HOP_NAMES; i++)
-        if (mx[i]->preference < below && mx[i]->name[0] != '\0')
-            add_lookup(s, mx[i]->name, mx[i]->preference);
-    mem_free(mx);
+    shuffle(a, order);
+    for (size_t i = 0; i < a->count && s->lookup_count < NEXT_HOP_NAMES; i++) {
+        const struct dns_record *mx = &a->records[order[i]];
+
+        if (mx->preference < below && mx->name[0] != '\0')
+            add_lookup(s, mx->name, mx->preference);
+    }
+    mem_free(order);
     if (s->lookup_count > 0)
         ask_all(s);
     else if (below != UINT32_MAX)

@@ -169,7 +169,8 @@ static void client_wants_key(void *world, const struct sasl_client *sasl)
     struct derivation *d = mem_zero(sizeof *d);
     struct slice password = slice_head(slice_str(sasl->password), sizeof d->password);
 
-    memcpy(d->password, password.p, password.n);
+    if (password.n > 0)
+        memcpy(d->password, password.p, password.n);
     d->password_n = password.n;
     memcpy(d->salt, sasl->salt, sasl->salt_n);
     d->salt_n = sasl->salt_n;
@@ -215,6 +216,7 @@ static void client_has_failed(void *world, enum smtp_client_phase at, const stru
     struct remote_connection *c = world;
     struct remote_destination *d = c->d;
     struct remote *r = c->r;
+    bool was_idle = c->state == CONNECTION_IDLE;
 
     if (c->state == CONNECTION_ENDED)
         return;
@@ -226,13 +228,13 @@ static void client_has_failed(void *world, enum smtp_client_phase at, const stru
         connection_host_failed(c, why, at == CLIENT_PHASE_AUTH);
         return;
     }
-    if (c->state != CONNECTION_IDLE) /* an idle connection may be closed by the server without further ado */
+    if (!was_idle) /* an idle connection may be closed by the server without further ado */
         connection_log_failure(c, why);
     if (c->work != NULL)
         message_unload(c);
     connection_end(c, false);
     /* It talked, but it does not work: not to be tried over and over with all that waits. */
-    if (c->carried == 0 && !c->cut)
+    if (c->carried == 0 && !c->cut && !was_idle)
         destination_unreachable(d, why, c->host);
     connection_make_room(r, d);
 }
