@@ -233,7 +233,7 @@ static const struct field limits_fields[] = {
       .meaning = "Recipients of a message from outside; RFC 5321 asks for at least 100." },
     { "submission_recipients", &type_count, AT(limits.submission_recipients), .preset = "1000", RANGE(1, 10000),
       .example = "500", .meaning = "Recipients of a message from a login or a trusted network." },
-    { "line_length", &type_count, AT(limits.line_length), .preset = "16384", RANGE(1000, 1048576), .example = "1000",
+    { "line_length", &type_count, AT(limits.line_length), .preset = "65536", RANGE(1000, 1048576), .example = "1000",
       .meaning = "Octets of a line of text with its CRLF; RFC 5321 has 1000, and many send more." },
     { "connections", &type_count, AT(limits.connections), .preset = "2000", RANGE(1, 100000), .example = "256",
       .meaning = "Connections open at a time, in all." },
