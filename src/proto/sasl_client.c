@@ -30,7 +30,7 @@ static int start_plain(struct sasl_client *c, struct buf *initial)
     struct buf message;
     int code;
 
-    buf_init(&message, 2 * 256);
+    buf_init(&message, 512);
     code = buf_addc(&message, '\0');
     if (code == 0)
         code = buf_add(&message, c->user, strlen(c->user) + 1);
