@@ -23,14 +23,16 @@ static const char schema[] =
     "PRAGMA user_version = 1;"
     "COMMIT";
 
+/* What lies in the future was written while the clock was wrong, and would never expire. */
+static const char expire[] = "DELETE FROM event WHERE (message, n) IN"
+                             " (SELECT message, n FROM event WHERE at < ?1 OR at > ?2 LIMIT ?3)";
+
 static const char *const statements[H_STATEMENTS] = {
     [H_BEGIN] = "BEGIN IMMEDIATE",
     [H_COMMIT] = "COMMIT",
     [H_ROLLBACK] = "ROLLBACK",
     [H_ADD] = "INSERT INTO event (message, n, at, kind, who, text, peer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    /* What lies in the future was written while the clock was wrong, and would never expire. */
-    [H_EXPIRE] = "DELETE FROM event WHERE (message, n) IN"
-                 " (SELECT message, n FROM event WHERE at < ?1 OR at > ?2 LIMIT ?3)",
+    [H_EXPIRE] = expire,
     [H_SHOW] = "SELECT at, kind, who, text, peer FROM event WHERE message = ?1 ORDER BY n",
 };
 

@@ -287,11 +287,12 @@ void mailbox_stale(struct maildirs *m, struct mailbox *box)
 
 int maildir_make(struct maildirs *m, const char *user, struct err *e)
 {
-    struct mailbox *box;
+    struct mailbox *box = NULL;
+    int r = mailbox_acquire(m, user, &box, e);
 
-    TRY(mailbox_acquire(m, user, &box, e));
-    mailbox_release(m, &box);
-    return 0;
+    if (box != NULL)
+        mailbox_release(m, &box);
+    return r;
 }
 
 struct sweep {

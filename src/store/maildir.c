@@ -231,7 +231,7 @@ static void sync_directories(struct mailbox *const *boxes, size_t count, int *co
 
 static int code_of(struct mailbox *const *boxes, const int *codes, size_t count, struct mailbox *box)
 {
-    struct mailbox *const *at = bsearch(&box, boxes, count, sizeof *boxes, by_pointer);
+    struct mailbox *const *at = bsearch(&box, boxes, count, sizeof(struct mailbox *), by_pointer);
 
     return codes[at - boxes];
 }

@@ -182,7 +182,7 @@ int queue_get(struct queue *q, uint64_t id, bool with_body, struct queue_message
     struct queue_message *m = NULL;
     int r = id <= INT64_MAX ? take_id(q, id, q->stmt[Q_RECIPIENTS], &m, e) : err_set(e, -ENOENT, "no such message");
 
-    if (r == 0 && with_body && !m->spooled)
+    if (m != NULL && with_body && !m->spooled)
         r = read_body(q, m, e);
     if (r < 0) {
         queue_message_free(&m);
@@ -280,7 +280,7 @@ int queue_load(struct queue *q, int64_t due_ms, size_t max, struct queue_message
                int64_t *ret_next_due, struct err *e)
 {
     struct found f = { .max = max, .ids = mem_array(max, sizeof *f.ids), .next_due = INT64_MAX };
-    struct queue_message **all = mem_array(max, sizeof *all);
+    struct queue_message **all = mem_array(max, sizeof(struct queue_message *));
     size_t n = 0;
     int r = find_left_over(q, &f, due_ms, e);
 
@@ -312,7 +312,7 @@ int queue_load(struct queue *q, int64_t due_ms, size_t max, struct queue_message
 int queue_list(struct queue *q, uint64_t after, size_t max, struct queue_message ***ret, size_t *ret_count,
                struct err *e)
 {
-    struct queue_message **all = mem_array(max, sizeof *all);
+    struct queue_message **all = mem_array(max, sizeof(struct queue_message *));
     sqlite3_stmt *s = q->stmt[Q_LIST];
     size_t n = 0;
     int r;

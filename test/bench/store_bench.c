@@ -100,7 +100,7 @@ static void *deliver(void *unused)
 
     (void)unused;
     while ((n = pipe_take(&bench.committed, &items, 1, 64)) > 0) {
-        LIST_EACH(it, &items) {
+        LIST_EACH (it, &items) {
             if (maildir_deliver(bench.maildirs, NULL, &LIST_ENTRY(it, struct item, link)->d, &e) < 0)
                 die("deliver", &e);
         }
@@ -121,7 +121,7 @@ static void *sync_all(void *unused)
         int *results = mem_array(n, sizeof(int));
         size_t i = 0;
 
-        LIST_EACH(it, &items) {
+        LIST_EACH (it, &items) {
             all[i++] = &LIST_ENTRY(it, struct item, link)->d;
         }
         maildir_sync(bench.maildirs, all, n, results);
@@ -179,7 +179,7 @@ static size_t commit(size_t from, size_t add, size_t min_done)
         list_push(&ops, &it->op.link);
         list_push(&items, &it->link);
     }
-    LIST_EACH(l, &done) {
+    LIST_EACH (l, &done) {
         struct item *it = LIST_ENTRY(l, struct item, link);
 
         it->op = (struct queue_op){ .kind = QUEUE_DONE, .id = it->m.id };
@@ -188,7 +188,7 @@ static size_t commit(size_t from, size_t add, size_t min_done)
     if (!list_empty(&ops) && queue_apply(bench.queue, &ops, &e) < 0)
         die("apply", &e);
     pipe_put(&bench.committed, &items, add);
-    LIST_EACH(l, &done) {
+    LIST_EACH (l, &done) {
         mem_free(LIST_ENTRY(l, struct item, link));
     }
     if (queue_checkpoint(bench.queue, LOG_OCTETS, &e) < 0)
@@ -232,11 +232,12 @@ int main(int argc, char **argv)
     (void)pthread_join(threads[0], NULL);
     (void)pthread_join(threads[1], NULL);
     (void)getrusage(RUSAGE_SELF, &use);
-    cpu = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1e6 + (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
+    cpu = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1e6 +
+          (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
     printf("batch %zu: accepted %.0f/s, done %.0f/s, CPU %.1f us a message (user %.1f), %ld KiB\n", batch,
            (double)total * 1e6 / (double)(accepted - start), (double)total * 1e6 / (double)(end - start),
-           cpu / (double)total,
-           ((double)use.ru_utime.tv_sec * 1e6 + (double)use.ru_utime.tv_usec) / (double)total, use.ru_maxrss);
+           cpu / (double)total, ((double)use.ru_utime.tv_sec * 1e6 + (double)use.ru_utime.tv_usec) / (double)total,
+           use.ru_maxrss);
     maildirs_close(&bench.maildirs);
     queue_close(&bench.queue);
     return 0;
