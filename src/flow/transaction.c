@@ -433,6 +433,7 @@ static void committed(struct commit_request *r, int status, const char *why)
         struct transaction *t = c->t;
 
         t->committing = NULL;
+        t->finished = true;
         t->events->answer(t->owner, &v);
     }
     if (m != NULL)

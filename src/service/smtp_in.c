@@ -167,7 +167,11 @@ static enum when ask_helo(void *world, const char *helo, bool extended, struct v
 
 static void tx_answer(void *owner, const struct verdict *v)
 {
-    smtp_in_answer(owner, v);
+    struct smtp_session *s = owner;
+
+    smtp_in_answer(s, v);
+    if (s->tx != NULL && s->tx->finished) /* an idle session keeps nothing of its last message */
+        transaction_free(&s->tx);
 }
 
 static void sync_input(struct smtp_session *s)

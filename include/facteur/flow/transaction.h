@@ -59,6 +59,7 @@ struct transaction {
     const struct stage *stage;
     void (*after_stages)(struct transaction *t, struct verdict *v);
     struct job_scope jobs;
+    bool finished; /* the commit has ended: there is nothing more to be had from it */
     struct transaction **committing; /* where the commit under way keeps its pointer to this; else NULL */
 };
 
