@@ -296,3 +296,31 @@ def test_usage(t):
     assert run("serv").returncode == 64 and "serve" in run("serv").stderr
     assert run().returncode == 64
     assert run("check", "--config", "/nowhere/facteur.yaml").returncode in (66, 78)
+
+
+def test_configurations_in_the_readme(t):
+    """What people copy is right: README.md's policy with its certificate, secret and users, then with its aliases."""
+    import re
+    from lib import ROOT, give
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
+        text = readme.read()
+    policy, aliases = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    s = Server(t, start=False)
+    pair = t.make_certificate("mail.example.org", "mail.example.org")
+    for source, name in zip(pair, ("mail.example.org.pem", "mail.example.org.key")):
+        os.rename(source, os.path.join(s.dir, name))
+    secret = os.path.join(s.dir, "isp.secret")
+    with open(secret, "w", encoding="utf-8") as out:
+        out.write("secret\n")
+    os.chmod(secret, 0o600)
+    give(secret)
+    policy = policy.replace("run_as: facteur", "run_as: nobody\nstate: " + s.state)
+    with_aliases = re.sub(r"domains:\n  example\.org:.*\n", lambda m: aliases, policy)
+    assert with_aliases != policy
+    for content in (policy, with_aliases):
+        with open(s.file, "w", encoding="utf-8") as out:
+            out.write(content)
+        if content == policy:
+            for user in (ANNA, "ben@" + DOMAIN):
+                s.run("user", "add", "--password-stdin", user, stdin="a password\n")
+        s.run("check")
