@@ -93,7 +93,10 @@ static void on_timer(void *owner)
         timer_set(s->timer, data_look_ms(s));
         return;
     }
-    if (s->proto == NULL || s->wants_proxy) {
+    if (s->proto == NULL || s->wants_proxy || s->phase == SMTP_PHASE_TLS) {
+        LOG(INFO, "timeout", kv_str("session", s->client.session), kv_str("client", s->client.address),
+            kv_str("state", s->wants_proxy ? "PROXY" : "TLS"));
+        end_dialogue(s);
         stream_close(s->stream);
         return;
     }
@@ -118,7 +121,9 @@ static void host_phase(void *world, enum smtp_phase phase)
     case SMTP_PHASE_DATA:
         timer_set(s->timer, data_look_ms(s));
         break;
-    case SMTP_PHASE_TLS: /* the stream has a deadline of its own for a handshake */
+    case SMTP_PHASE_TLS:
+        timer_set(s->timer, s->config->limits.timeout.tls);
+        break;
     case SMTP_PHASE_OURS:
         if (!s->delayed)
             timer_stop(s->timer);
@@ -395,7 +400,7 @@ static void begin_dialogue(struct smtp_session *s)
     options = make_options(s);
     s->proto = smtp_server_new(&options, &host, s);
     if (s->listener->tls == TLS_IMPLICIT) {
-        s->phase = SMTP_PHASE_TLS;
+        host_phase(s, SMTP_PHASE_TLS);
         stream_start_tls_server(s->stream, s->service->tls);
         return;
     }
