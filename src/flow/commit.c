@@ -112,10 +112,11 @@ static void commit_done(void *owner, struct job *job)
         c->f->stats.commits++;
         r->done(r, r->status, j->err.text);
     }
-    if (wrote) {
-        c->untidy = true;
-        timer_set(c->timer, list_empty(&c->lazy) ? TIDY_MS : c->failing ? RETRY_MS : LAZY_MS);
-    }
+    c->untidy = c->untidy || wrote;
+    if (!list_empty(&c->lazy)) /* also what came while only the WAL was copied back */
+        timer_set(c->timer, c->failing ? RETRY_MS : LAZY_MS);
+    else if (wrote)
+        timer_set(c->timer, TIDY_MS);
 }
 
 static void commit_drop(struct job *job)
