@@ -49,6 +49,7 @@ static void on_closed(void *owner)
     timer_close(&s->timer);
     buf_clear(&s->proxy);
     config_unref(&s->config);
+    tls_server_unref(&s->tls);
     mem_free(s);
     maybe_stopped(service);
 }
@@ -142,7 +143,7 @@ static void host_start_tls(void *world)
 {
     struct smtp_session *s = world;
 
-    stream_start_tls_server(s->stream, s->service->tls);
+    stream_start_tls_server(s->stream, s->tls);
 }
 
 static void host_close(void *world)
@@ -203,6 +204,7 @@ static void tx_failed(void *owner, int code)
     struct smtp_session *s = owner;
 
     smtp_server_body_failed(s->proto, code);
+    smtp_server_hold(s->proto, false); /* the rest of the body comes in and is thrown away */
     sync_input(s);
 }
 
@@ -371,7 +373,7 @@ static struct smtp_server_options make_options(const struct smtp_session *s)
     return (struct smtp_server_options){
         .hostname = s->config->hostname,
         .submission = s->client.submission,
-        .tls_offered = s->listener->tls == TLS_STARTTLS && s->service->tls != NULL,
+        .tls_offered = s->listener->tls == TLS_STARTTLS && s->tls != NULL,
         .tls_active = s->listener->tls == TLS_IMPLICIT,
         .auth_without_tls = ip_is_loopback(&s->client.ip),
         .trusting = s->client.trusted,
@@ -401,7 +403,7 @@ static void begin_dialogue(struct smtp_session *s)
     s->proto = smtp_server_new(&options, &host, s);
     if (s->listener->tls == TLS_IMPLICIT) {
         host_phase(s, SMTP_PHASE_TLS);
-        stream_start_tls_server(s->stream, s->service->tls);
+        stream_start_tls_server(s->stream, s->tls);
         return;
     }
     smtp_server_start(s->proto);
@@ -426,6 +428,7 @@ void smtp_service_accept(struct smtp_service *service, struct config *config, co
     s->service = service;
     s->stream = stream;
     s->config = config_ref(config);
+    s->tls = service->tls != NULL ? tls_server_ref(service->tls) : NULL;
     s->listener = listener;
     s->client.ip.family = peer->family == 1 ? 0 : peer->family;
     memcpy(s->client.ip.octets, peer->octets, sizeof peer->octets);

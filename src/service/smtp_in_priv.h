@@ -26,6 +26,7 @@ struct smtp_session {
     struct smtp_server *proto; /* NULL: the dialogue is over */
     struct transaction *tx;    /* from MAIL to its end; or NULL */
     struct config *config;     /* a reference */
+    struct tls_server *tls;    /* of the same moment: a reference, or NULL */
     const struct conf_listener *listener;
     struct client client;
     struct timer *timer;
