@@ -65,6 +65,8 @@ int server_load_tls(const struct config *config, struct tls_client *kept, struct
 
 static int check_unchangeable(const struct server *s, const struct config *fresh, struct err *e)
 {
+    if (s->phase != SERVER_RUNS)
+        return err_set(e, -ESHUTDOWN, "facteur is stopping");
     if (strcmp(s->config->state, fresh->state) != 0)
         return err_set(e, -EINVAL, "the state directory cannot change while facteur runs (%s to %s): restart it",
                        s->config->state, fresh->state);
@@ -89,6 +91,24 @@ static void say(struct buf *messages, struct slice text)
         LOG(DEBUG, "message-too-long", kv_num("size", (int64_t)text.n));
 }
 
+static int open_log(const struct config *c, struct err *e)
+{
+    return log_open(c->log.target, c->log.path, c->log.format, c->log.level, e);
+}
+
+/* Both or neither. The listeners come last: to close them and open them again would turn clients away. */
+static int switch_log_and_listeners(struct server *s, struct config *fresh, struct err *e)
+{
+    struct err ignored = { 0 };
+    int code;
+
+    TRY(open_log(fresh, e));
+    code = server_listen(s, fresh, e);
+    if (code < 0 && open_log(s->config, &ignored) < 0)
+        LOG(WARNING, "log-stays", kv_str("reason", ignored.text));
+    return code;
+}
+
 /* A new snapshot, or everything as it was. */
 static int reload(void *server, struct buf *messages)
 {
@@ -107,9 +127,7 @@ static int reload(void *server, struct buf *messages)
     if (code == 0)
         code = server_load_tls(fresh, s->flow.tls, &tls, &client, &e);
     if (code == 0)
-        code = server_listen(s, fresh, &e);
-    if (code == 0)
-        code = log_open(fresh->log.target, fresh->log.path, fresh->log.format, fresh->log.level, &e);
+        code = switch_log_and_listeners(s, fresh, &e);
     say(messages, slice_str(e.text));
     if (code < 0) {
         LOG(ERROR, "reload-failed", kv_slice("reason", buf_slice(messages)),
@@ -330,11 +348,6 @@ static int open_state(struct server *s, struct err *e)
     }
     sweep_at_start(s);
     return 0;
-}
-
-static int open_log(const struct config *c, struct err *e)
-{
-    return log_open(c->log.target, c->log.path, c->log.format, c->log.level, e);
 }
 
 static int start(struct server *s, struct err *e)

@@ -38,12 +38,17 @@ static bool same_place(const struct conf_listener *a, const struct conf_listener
     return strcmp(a->address, b->address) == 0 && a->port == b->port;
 }
 
+/* Address and port say which it is. A port that the kernel picks does not: such a listener is made anew. */
+static bool has_a_place(const struct conf_listener *conf)
+{
+    return conf->port != 0 || strncmp(conf->address, "unix:", 5) == 0;
+}
+
 static struct server_listener *find(const struct server *s, const struct conf_listener *conf)
 {
     LIST_EACH (it, &s->listeners) {
         struct server_listener *l = LIST_ENTRY(it, struct server_listener, link);
 
-        /* A port that the kernel picked is kept too: address and 0 name it. */
         if (same_place(l->conf, conf))
             return l;
     }
@@ -104,7 +109,7 @@ static int open_new(struct server *s, struct config *config, struct link *fresh,
         const struct conf_listener *conf = &config->listeners[i];
         struct server_listener *l;
 
-        if (conf->port != 0 && find(s, conf) != NULL)
+        if (has_a_place(conf) && find(s, conf) != NULL)
             continue;
         TRY(open_one(s, config, conf, &l, e));
         if (l != NULL)
@@ -120,7 +125,7 @@ static void keep_or_close(struct server *s, struct config *config)
         struct server_listener *l = LIST_ENTRY(it, struct server_listener, link);
         const struct conf_listener *now = NULL;
 
-        for (size_t i = 0; i < config->listener_count && l->conf->port != 0; i++) {
+        for (size_t i = 0; i < config->listener_count && has_a_place(l->conf); i++) {
             if (same_place(&config->listeners[i], l->conf))
                 now = &config->listeners[i];
         }
