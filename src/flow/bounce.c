@@ -4,6 +4,7 @@
 #include "facteur/base/codec.h"
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
+#include "facteur/flow/schedule.h"
 #include "facteur/mail/trace.h"
 #include "facteur/policy/relay.h"
 
@@ -57,7 +58,7 @@ static int write_text(struct flow *f, struct queue_message *b, const struct dsn 
     return dsn_write(d, out);
 }
 
-static void fill_envelope(struct queue_message *b, const struct policy_targets *targets)
+static void fill_envelope(struct queue_message *b, const struct policy_targets *targets, int64_t due_ms)
 {
     b->sender = mem_str("");
     b->client = mem_str("local");
@@ -70,7 +71,7 @@ static void fill_envelope(struct queue_message *b, const struct policy_targets *
         r->seq = i;
         r->address = address_str(&t->address);
         r->notify = NOTIFY_NEVER;
-        r->due_ms = b->received_ms;
+        r->due_ms = due_ms;
         r->route = t->route == ROUTE_LOCAL ? QUEUE_LOCAL : QUEUE_REMOTE;
         r->mailbox = t->route == ROUTE_LOCAL ? mem_str(t->user->name) : NULL;
         r->domain = t->route == ROUTE_LOCAL ? NULL : mem_str(t->address.domain);
@@ -117,7 +118,7 @@ struct queue_message *bounce_make(struct flow *f, const struct queue_message *m,
     b->id = queue_new_id(f->queue);
     b->received_ms = d.now_ms;
     b->flags = m->flags & (QUEUE_SMTPUTF8 | QUEUE_8BIT);
-    fill_envelope(b, &targets);
+    fill_envelope(b, &targets, schedule_first_due(f));
     policy_targets_clear(&targets);
     buf_init(&text, BOUNCE_MOST);
     if (write_text(f, b, &d, &text) < 0) {

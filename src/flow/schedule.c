@@ -262,12 +262,17 @@ static bool only_local(const struct queue_message *m)
     return true;
 }
 
+int64_t schedule_first_due(const struct flow *f)
+{
+    return f->schedule->active.count < FLOW_ACTIVE ? 0 : clock_wall_ms();
+}
+
 void schedule_add(struct flow *f, struct queue_message *m)
 {
     struct schedule *s = f->schedule;
     uint64_t budget = f->config->queue.inline_budget;
 
-    if (s->stopping || s->active.count >= FLOW_ACTIVE) {
+    if (s->stopping || m->recipients[0].due_ms != 0) {
         s->backlog = true;
         message_free(f, m);
         return;
@@ -417,6 +422,16 @@ static void take_recovered(struct flow *f, struct recovery *rec, struct queue_me
     rec->active[rec->count++] = active_new(f, m, true);
 }
 
+/* An attempt that failed may have left a file, also one that was not counted. */
+static bool was_tried(const struct queue_message *m)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        if (m->recipients[i].attempts > 0 || m->recipients[i].last_reply != NULL)
+            return true;
+    }
+    return false;
+}
+
 static void take_one(struct flow *f, struct recovery *rec, struct queue_message *m)
 {
     struct active *busy = map_get(&f->schedule->active, id_key(&m->id));
@@ -431,7 +446,7 @@ static void take_one(struct flow *f, struct recovery *rec, struct queue_message 
     } else if (m->id < f->first_id) {
         take_recovered(f, rec, m);
     } else {
-        begin(active_new(f, m, m->recipients[0].attempts > 0));
+        begin(active_new(f, m, was_tried(m)));
     }
 }
 

@@ -338,13 +338,14 @@ struct transaction_commit {
     char session[16];
 };
 
-static void fill_recipient(struct queue_recipient *to, const struct transaction_recipient *from, uint32_t seq)
+static void fill_recipient(struct queue_recipient *to, const struct transaction_recipient *from, uint32_t seq,
+                           int64_t due_ms)
 {
     to->seq = seq;
     to->address = address_str(&from->target.address);
     to->notify = from->notify;
     to->orcpt = mem_str(from->orcpt);
-    to->due_ms = clock_wall_ms();
+    to->due_ms = due_ms;
     if (from->target.route == ROUTE_LOCAL) {
         to->route = QUEUE_LOCAL;
         to->mailbox = mem_str(from->target.user->name);
@@ -369,6 +370,7 @@ static unsigned message_flags(const struct transaction *t)
 static struct queue_message *make_message(struct transaction *t)
 {
     struct queue_message *m = mem_zero(sizeof *m);
+    int64_t due_ms = schedule_first_due(t->flow);
 
     m->id = t->id;
     m->received_ms = clock_wall_ms();
@@ -388,7 +390,7 @@ static struct queue_message *make_message(struct transaction *t)
     m->recipients = mem_array(t->count, sizeof *m->recipients);
     t->count = 0;
     LIST_EACH (it, &t->recipients) {
-        fill_recipient(&m->recipients[t->count], LIST_ENTRY(it, struct transaction_recipient, link), t->count);
+        fill_recipient(&m->recipients[t->count], LIST_ENTRY(it, struct transaction_recipient, link), t->count, due_ms);
         t->count++;
     }
     return m;

@@ -20,6 +20,9 @@ struct active; /* a message that is being worked on */
 struct schedule *schedule_new(struct flow *f);
 void schedule_free(struct schedule **s); /* frees the messages; nothing may be under way */
 
+/* The due time to commit a new message with: 0 when it will be worked on at once (then queue.db need not index it, and
+ * offers it again only after a restart), or now when it has to wait in queue.db for its turn. */
+int64_t schedule_first_due(const struct flow *f);
 void schedule_add(struct flow *f, struct queue_message *m); /* just committed; takes it over */
 void schedule_wake(struct flow *f);                         /* looks in queue.db for what is due (start, flush) */
 void schedule_stop(struct flow *f);                         /* begins nothing more */
