@@ -137,6 +137,7 @@ def main():
     parser.add_argument("--binary", default=os.path.join(lib.ROOT, "build/debug/facteur"))
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
     parser.add_argument("--results", help="a file that gets a line 'passed NAME', 'failed NAME' or 'skipped NAME: why' each")
+    parser.add_argument("--label", default="", help="put in front of the tests' names, to tell several runs apart")
     parser.add_argument("--keep", action="store_true", help="leave the tests' directories")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("pattern", nargs="*")
@@ -149,7 +150,8 @@ def main():
     tests = []
     for folder in FOLDERS:
         for path in sorted(glob.glob(os.path.join(lib.ROOT, "test", folder, "test_*.py"))):
-            tests += [test for test in load(path) if not args.pattern or any(p in test[0] for p in args.pattern)]
+            tests += [(args.label + name, function) for name, function in load(path)
+                      if not args.pattern or any(p in name for p in args.pattern)]
     if args.list:
         print("\n".join(name for name, _ in tests))
         return 0

@@ -13,11 +13,12 @@ class Sink:
     """A next hop. `answer(verb, argument, session)` returns a reply ("451 4.3.0 later"), "close", "hang", or None for
     the usual one. What was taken stands in `messages`: dicts with sender, to, data, helo, tls, auth."""
 
-    def __init__(self, t, answer=None, certificate=None, implicit=False, features=(), users=None, port=0):
+    def __init__(self, t, answer=None, certificate=None, implicit=False, features=(), users=None, port=0, host=HOST):
         self.answer = answer or (lambda verb, argument, session: None)
         self.features, self.users, self.implicit = list(features), users, implicit
         self.messages, self.commands, self.sessions = [], [], 0
         self.lock = threading.Lock()
+        self.open = set()
         self.context = None
         if certificate:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -26,10 +27,15 @@ class Sink:
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self):
+                with sink.lock:
+                    sink.open.add(self.request)
                 try:
                     Session(sink, self.request).run()
                 except (OSError, EOFError):
                     pass
+                finally:
+                    with sink.lock:
+                        sink.open.discard(self.request)
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
@@ -39,14 +45,21 @@ class Sink:
             def handle_error(self, request, client_address):
                 pass
 
-        self.server = Server((HOST, port), Handler)
+        self.server = Server((host, port), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         t.at_end(self)
 
     def stop(self):
+        """No more connections, and those that are open end."""
         self.server.shutdown()
         self.server.server_close()
+        with self.lock:
+            for sock in self.open:
+                try:
+                    sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
 
     def wait(self, count=1, seconds=20.0):
         wait_until("%d messages at the next hop" % count, lambda: len(self.messages) >= count, seconds)
@@ -85,7 +98,10 @@ class Session:
         return line.rstrip(b"\r").decode("utf-8", "replace")
 
     def wrap(self):
-        self.sock = self.sink.context.wrap_socket(self.sock, server_side=True)
+        plain = self.sock
+        self.sock = self.sink.context.wrap_socket(plain, server_side=True)
+        with self.sink.lock:
+            self.sink.open.add(self.sock)
         self.tls = self.sock.version()
         self.buffer = b""
 
