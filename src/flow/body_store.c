@@ -154,7 +154,7 @@ struct body_store *body_store_new(struct flow *f, uint64_t id, const struct body
     b->owner = owner;
     b->fd = -1;
     /* A piece may grow by one read of the stream and one header beyond its size. */
-    buf_init(&b->fill, f->config->queue.inline_limit + BODY_PIECE + 2 * 1024 * 1024);
+    buf_init(&b->fill, (size_t)f->config->queue.inline_limit + BODY_PIECE + 2 * 1024 * 1024);
     buf_init(&b->writing, b->fill.max);
     return b;
 }

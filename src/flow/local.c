@@ -230,7 +230,7 @@ void local_deliver(struct local *l, struct active *a, const struct queue_message
     item->d.id = m->id;
     item->d.seq = r->seq;
     item->d.received_ms = m->received_ms;
-    item->d.body = slice_make(m->body, m->body != NULL ? m->size : 0);
+    item->d.body = queue_message_body(m);
     item->d.spooled = m->spooled;
     item->d.size = m->size;
     item->d.wire_size = m->wire_size;

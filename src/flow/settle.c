@@ -261,7 +261,7 @@ static void body_here(void *owner, int status)
     struct settlement *x = owner;
     const struct queue_message *m = x->a->m;
 
-    make_notification(x, status == 0 ? slice_make(m->body, m->size) : slice_make("", 0));
+    make_notification(x, status == 0 ? queue_message_body(m) : slice_make("", 0));
 }
 
 struct header_job {
@@ -340,7 +340,7 @@ void active_settle(struct active *a)
     else if (a->m->spooled)
         read_header(x);
     else if (a->m->body != NULL)
-        make_notification(x, slice_make(a->m->body, a->m->size));
+        make_notification(x, queue_message_body(a->m));
     else
         schedule_load_body(a->f, a->m, body_here, x);
 }

@@ -37,6 +37,11 @@ void queue_message_forget_body(struct queue_message *m)
     m->body = NULL;
 }
 
+struct slice queue_message_body(const struct queue_message *m)
+{
+    return slice_make(m->body, m->body != NULL ? (size_t)m->size : 0);
+}
+
 static int bad_row(struct err *e, uint64_t id)
 {
     return err_set(e, -EBADMSG, "the row of message %llu holds values that cannot be", (unsigned long long)id);

@@ -60,6 +60,8 @@ struct queue_message {
 };
 void queue_message_free(struct queue_message **m); /* with texts, body and recipients; NULL is fine */
 void queue_message_forget_body(struct queue_message *m);
+/* The text in memory (at most conf's queue.inline_limit, so it fits a size_t of 32 bits); empty when there is none. */
+struct slice queue_message_body(const struct queue_message *m);
 
 /* One change. A batch is a list of them, applied in one transaction in the list's order. */
 enum queue_op_kind {
