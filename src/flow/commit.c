@@ -84,12 +84,15 @@ static void run_commit(struct job *job)
 
 static void tell_failure(struct commit *c, const struct commit_job *j)
 {
+    bool wrote = !list_empty(&j->requests);
+
     if (j->code < 0 && !c->failing)
         LOG(ERROR, "commit-failed", kv_str("reason", j->err.text),
             kv_str("advice", "new mail gets 451 or 452 until the queue can be written"));
-    if (j->code == 0 && c->failing)
+    if (wrote && j->code == 0 && c->failing)
         LOG(WARNING, "commit-works-again", kv_num("waiting", job_pool_waiting(c->f->pool, JOB_QUEUE)));
-    c->failing = j->code < 0;
+    if (wrote)
+        c->failing = j->code < 0;
     /* Nothing is lost by it: the WAL stays, and the next one tries again. */
     if (j->checkpoint_code < 0)
         LOG(WARNING, "checkpoint-failed", kv_str("reason", j->checkpoint_err.text));

@@ -21,6 +21,7 @@ struct local {
     unsigned writing, syncing; /* jobs */
     struct timer *timer;
     bool armed, hurry;
+    bool soon; /* something recovered is among what is written: its count of unclean ends is open meanwhile */
 };
 
 /* One recipient's copy. Its texts and body are the active message's, which lives until the outcome. */
@@ -103,6 +104,7 @@ static void write_done(void *owner, struct job *job)
             continue;
         }
         log_delivered(item);
+        l->soon = l->soon || item->d.maybe_there;
         list_push(&l->written, &item->link);
         l->written_count++;
     }
@@ -191,7 +193,7 @@ static void start_sync(struct local *l)
 {
     size_t share = l->written_count / SYNC_JOBS + 1;
 
-    l->armed = false;
+    l->armed = l->soon = false;
     timer_stop(l->timer);
     share = share < SYNC_SHARE ? SYNC_SHARE : share;
     while (l->written_count > 0) {
@@ -245,7 +247,7 @@ void local_turn(struct local *l)
     while (!list_empty(&l->waiting) && l->writing < WRITE_JOBS && l->open < l->open_most)
         start_write(l);
     if (l->syncing == 0 && l->written_count > 0 &&
-        (l->hurry || l->written_count >= LOCAL_SYNC_COUNT || l->open >= l->open_most))
+        (l->hurry || l->soon || l->written_count >= LOCAL_SYNC_COUNT || l->open >= l->open_most))
         start_sync(l);
 }
 

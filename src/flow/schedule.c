@@ -25,9 +25,11 @@ struct schedule {
     struct flow *f;
     struct map active; /* by id */
     struct timer *timer;
-    int64_t next_due; /* wall */
-    bool backlog;     /* more is due than is active */
+    int64_t next_due;  /* wall */
+    uint64_t promised; /* octets of bodies that will come back into memory for active messages */
+    bool backlog;      /* more is due than is active */
     bool loading, stopping;
+    bool damaged; /* the last look met a row that cannot be read: say it once */
 };
 
 static struct slice id_key(const uint64_t *id)
@@ -58,7 +60,7 @@ static void look_at(struct schedule *s, int64_t due_ms)
 {
     int64_t wait = due_ms - clock_wall_ms();
 
-    if (due_ms >= s->next_due && s->next_due > clock_wall_ms())
+    if (due_ms >= s->next_due)
         return;
     s->next_due = due_ms;
     wait = wait < 0 ? 0 : wait > LOOK_MOST_MS ? LOOK_MOST_MS : wait;
@@ -66,6 +68,34 @@ static void look_at(struct schedule *s, int64_t due_ms)
 }
 
 /* --- what is active --- */
+
+/* Octets of a body that local delivery has to read again. */
+static uint64_t octets_to_load(const struct queue_message *m)
+{
+    if (m->body != NULL || m->spooled)
+        return 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        if (m->recipients[i].route == QUEUE_LOCAL)
+            return m->size;
+    }
+    return 0;
+}
+
+/* One is always let through, so that it goes on in any case. */
+static bool has_room_for(const struct flow *f, const struct queue_message *m)
+{
+    uint64_t promised = f->schedule->promised;
+
+    if (f->schedule->active.count >= FLOW_ACTIVE)
+        return false;
+    return promised == 0 || f->body_octets + promised + octets_to_load(m) <= f->config->queue.inline_budget;
+}
+
+static void promise_kept(struct active *a)
+{
+    a->f->schedule->promised -= a->promised;
+    a->promised = 0;
+}
 
 static struct active *active_new(struct flow *f, struct queue_message *m, bool recovered)
 {
@@ -75,6 +105,8 @@ static struct active *active_new(struct flow *f, struct queue_message *m, bool r
     a->m = m;
     a->recovered = recovered;
     a->pending = m->count;
+    a->promised = octets_to_load(m);
+    f->schedule->promised += a->promised;
     (void)map_put(&f->schedule->active, id_key(&m->id), a);
     return a;
 }
@@ -95,6 +127,7 @@ static void message_free(struct flow *f, struct queue_message *m)
 
 void active_free(struct active *a)
 {
+    promise_kept(a);
     (void)map_take(&a->f->schedule->active, id_key(&a->m->id));
     for (uint32_t i = 0; i < a->m->count; i++) {
         mem_free(a->slots[i].reply);
@@ -122,9 +155,10 @@ bool schedule_is_quiet(const struct flow *f)
 /* --- an attempt begins --- */
 
 struct relay_work {
+    struct link link; /* until it is started */
     struct remote_work work;
     struct active *a;
-    struct remote_recipient recipients[];
+    size_t room; /* in work.recipients */
 };
 
 static enum outcome outcome_of(const struct remote_recipient *r)
@@ -151,35 +185,60 @@ static void relay_done(void *owner, struct remote_work *work)
         schedule_outcome(a, r->recipient->seq, outcome_of(r), r->untried, status, reply,
                          r->host[0] != '\0' ? r->host : NULL);
     }
+    mem_free(work->recipients);
     mem_free(w);
 }
 
-/* All recipients from `first` on with the same destination go in one work. */
-static void relay_group(struct active *a, uint32_t first)
+static struct relay_work *relay_work_new(struct active *a, const char *domain)
 {
-    struct queue_message *m = a->m;
-    struct relay_work *w = mem_zero(sizeof *w + m->count * sizeof w->recipients[0]);
-    char key[REMOTE_KEY], other[REMOTE_KEY];
+    struct relay_work *w = mem_zero(sizeof *w);
 
-    remote_key(a->f->remote, m->recipients[first].domain, key);
-    for (uint32_t i = first; i < m->count; i++) {
-        if (m->recipients[i].route != QUEUE_REMOTE || a->slots[i].begun)
-            continue;
-        if (i != first) {
-            remote_key(a->f->remote, m->recipients[i].domain, other);
-            if (strcmp(key, other) != 0)
-                continue;
-        }
-        a->slots[i].begun = true;
-        w->recipients[w->work.count++].recipient = &m->recipients[i];
-    }
     w->a = a;
-    w->work.message = m;
-    w->work.domain = m->recipients[first].domain;
-    w->work.recipients = w->recipients;
+    w->work.message = a->m;
+    w->work.domain = domain;
     w->work.done = relay_done;
     w->work.owner = w;
-    remote_start(a->f->remote, &w->work);
+    return w;
+}
+
+static void relay_work_add(struct relay_work *w, const struct queue_recipient *r)
+{
+    struct remote_work *work = &w->work;
+
+    if (work->count == w->room) {
+        w->room = w->room == 0 ? 1 : w->room * 2;
+        work->recipients = mem_resize(work->recipients, w->room * sizeof *work->recipients);
+    }
+    work->recipients[work->count++] = (struct remote_recipient){ .recipient = r };
+}
+
+/* All recipients with the same destination go in one work. */
+static void begin_remote(struct active *a)
+{
+    struct map by_key = { 0 };
+    struct link works;
+    struct link *it;
+
+    list_init(&works);
+    for (uint32_t i = 0; i < a->m->count; i++) {
+        const struct queue_recipient *r = &a->m->recipients[i];
+        struct relay_work *w;
+        char key[REMOTE_KEY];
+
+        if (r->route != QUEUE_REMOTE)
+            continue;
+        remote_key(a->f->remote, r->domain, key);
+        w = map_get(&by_key, slice_str(key));
+        if (w == NULL) {
+            w = relay_work_new(a, r->domain);
+            list_push(&works, &w->link);
+            (void)map_put(&by_key, slice_str(key), w);
+        }
+        relay_work_add(w, r);
+    }
+    map_clear(&by_key);
+    while ((it = list_pop(&works)) != NULL)
+        remote_start(a->f->remote, &LIST_ENTRY(it, struct relay_work, link)->work);
 }
 
 /* The user was deleted since: the sender hears of it. */
@@ -204,7 +263,6 @@ static void begin_local(struct active *a)
         if (r->route != QUEUE_LOCAL)
             continue;
         user = config_user(f->config, r->mailbox);
-        a->slots[i].begun = true;
         if (user == NULL)
             mailbox_is_gone(a, r);
         else
@@ -217,13 +275,14 @@ static void local_body_here(void *owner, int status)
     struct active *a = owner;
 
     a->hold--;
+    promise_kept(a);
     if (status == 0) {
         begin_local(a);
     } else {
         for (uint32_t i = 0; i < a->m->count; i++) {
             if (a->m->recipients[i].route == QUEUE_LOCAL)
-                schedule_outcome(a, a->m->recipients[i].seq, OUTCOME_DEFERRED, true, "4.3.0",
-                                 "The queue cannot be read now", NULL);
+                schedule_outcome(a, a->m->recipients[i].seq, OUTCOME_DEFERRED, status != -EBADMSG, "4.3.0",
+                                 "The queue cannot be read now", NULL); /* a damaged row stays so: its time runs */
         }
     }
     if (a->pending == 0 && a->hold == 0)
@@ -236,12 +295,9 @@ static void begin(struct active *a)
     bool local = false;
 
     a->hold++; /* outcomes that are known at once do not settle it under our hands */
-    for (uint32_t i = 0; i < m->count; i++) {
-        if (m->recipients[i].route == QUEUE_LOCAL)
-            local = true;
-        else if (!a->slots[i].begun)
-            relay_group(a, i);
-    }
+    begin_remote(a);
+    for (uint32_t i = 0; i < m->count; i++)
+        local = local || m->recipients[i].route == QUEUE_LOCAL;
     if (local && m->body == NULL && !m->spooled) {
         a->hold++;
         schedule_load_body(a->f, m, local_body_here, a);
@@ -275,6 +331,7 @@ void schedule_add(struct flow *f, struct queue_message *m)
     if (s->stopping || m->recipients[0].due_ms != 0) {
         s->backlog = true;
         message_free(f, m);
+        schedule_room(f); /* there may be room meanwhile, and nothing more to end */
         return;
     }
     /* What waits for a next hop may wait long: its memory goes first. */
@@ -440,7 +497,7 @@ static void take_one(struct flow *f, struct recovery *rec, struct queue_message 
         /* Another of its recipients may have fallen due meanwhile: it is looked for when these are settled. */
         busy->again = m->count != busy->m->count;
         queue_message_free(&m);
-    } else if (f->schedule->active.count >= FLOW_ACTIVE) {
+    } else if (!has_room_for(f, m)) {
         f->schedule->backlog = true;
         queue_message_free(&m);
     } else if (m->id < f->first_id) {
@@ -471,6 +528,7 @@ static void look_done(void *owner, struct job *job)
 {
     struct schedule *s = owner;
     struct look_job *j = LIST_ENTRY(job, struct look_job, job);
+    size_t before = s->active.count;
 
     s->loading = false;
     s->next_due = INT64_MAX;
@@ -481,9 +539,16 @@ static void look_done(void *owner, struct job *job)
         look_at(s, clock_wall_ms() + LOOK_AGAIN_MS);
         return;
     }
-    s->backlog = j->count >= j->max;
+    if (j->err.text[0] != '\0' && !s->damaged)
+        LOG(ERROR, "queue-row-damaged", kv_str("reason", j->err.text));
+    s->damaged = j->err.text[0] != '\0';
+    s->backlog = j->next_due <= j->now;
     take_loaded(s->f, j);
-    look_at(s, j->next_due);
+    /* When there is more than we asked for: on at once while that helps, else when there is room. */
+    if (s->backlog && (s->active.count == before || s->active.count >= FLOW_ACTIVE))
+        look_at(s, clock_wall_ms() + LOOK_AGAIN_MS);
+    else
+        look_at(s, j->next_due);
 }
 
 static void look_drop(struct job *job)

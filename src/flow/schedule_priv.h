@@ -5,7 +5,7 @@
 #include "facteur/flow/schedule.h"
 
 struct active_slot {
-    bool begun, settled, untried;
+    bool settled, untried;
     enum outcome outcome;
     char status[12];
     char *reply, *host; /* owned */
@@ -18,6 +18,7 @@ struct active {
     bool again;                 /* look into the queue for more of its recipients afterwards */
     unsigned hold;              /* it may not settle yet */
     uint32_t pending;           /* recipients without an outcome */
+    uint64_t promised;          /* octets of schedule's that are this one's */
     struct active_slot slots[]; /* one for each of m->recipients */
 };
 

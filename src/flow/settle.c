@@ -61,18 +61,16 @@ struct settlement {
     char *header;   /* read for the notification */
 };
 
-static bool expired(const struct active *a, const struct queue_recipient *r, int64_t now)
+static int64_t age_of(const struct active *a, const struct queue_recipient *r, int64_t now)
 {
-    const struct conf_queue *q = &a->f->config->queue;
-
-    return schedule_age_ms(q, a->m->received_ms, now, r->attempts + 1) >= q->lifetime;
+    return schedule_age_ms(&a->f->config->queue, a->m->received_ms, now, r->attempts + 1);
 }
 
 static bool is_late(const struct active *a, const struct queue_recipient *r, int64_t now)
 {
     const struct conf_queue *q = &a->f->config->queue;
 
-    return q->warn_after > 0 && (a->m->flags & QUEUE_WARNED) == 0 && now - a->m->received_ms >= q->warn_after &&
+    return q->warn_after > 0 && (a->m->flags & QUEUE_WARNED) == 0 && age_of(a, r, now) >= q->warn_after &&
            (r->notify == NOTIFY_UNSET || (r->notify & NOTIFY_DELAY) != 0);
 }
 
@@ -108,8 +106,11 @@ static void retry(struct settlement *x, struct queue_recipient *r, const struct 
 {
     struct queue_op *op;
 
-    if (!s->untried && expired(x->a, r, x->now)) {
-        LOG(INFO, "expired", kv_str("to", r->address), kv_str("reply", s->reply));
+    if (!s->untried && age_of(x->a, r, x->now) >= x->a->f->config->queue.lifetime) {
+        char id[14];
+
+        base32_u64(x->a->m->id, id);
+        LOG(WARNING, "expired", kv_str("queue", id), kv_str("to", r->address), kv_str("reply", s->reply));
         fail(x, r, s);
         return;
     }
@@ -239,7 +240,10 @@ static void commit_settlement(struct settlement *x)
     }
     schedule_drop_body(x->a->f, x->a->m);
     x->request.done = settled;
-    commit_add_lazily(x->a->f->commit, &x->request);
+    if (x->a->recovered) /* the shorter it is open, the less a chance end of ours is taken for its doing */
+        commit_add(x->a->f->commit, &x->request);
+    else
+        commit_add_lazily(x->a->f->commit, &x->request);
 }
 
 /* --- the notification needs the original's header, or all of it --- */

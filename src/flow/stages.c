@@ -215,15 +215,16 @@ static enum stage_result check_hops(struct transaction *t, struct verdict *v)
 /* Delivered-To of one of its recipients: it was there already, and came back by a forward. */
 static enum stage_result check_delivered_to(struct transaction *t, struct verdict *v)
 {
-    const struct header_field *field;
     enum stage_result result = STAGE_CONTINUE;
     struct buf value;
 
     buf_init(&value, LIMIT_HEADER_FIELD);
-    for (size_t i = 0; (field = header_find(&t->header, "Delivered-To", i)) != NULL; i++) {
+    for (size_t i = 0; i < t->header.count; i++) {
+        const struct header_field *field = &t->header.fields[i];
         struct address seen;
 
-        if (header_value(field, &value) < 0 || address_parse(slice_trim(buf_slice(&value)), ADDRESS_UTF8, &seen) < 0)
+        if (!slice_iis(field->name, "Delivered-To") || header_value(field, &value) < 0 ||
+            address_parse(slice_trim(buf_slice(&value)), ADDRESS_UTF8, &seen) < 0)
             continue;
         LIST_EACH (it, &t->recipients) {
             const struct transaction_recipient *r = LIST_ENTRY(it, struct transaction_recipient, link);
