@@ -134,6 +134,8 @@ int privs_drop(const struct config *c, struct err *e)
         TRY(become(&user, e));
         TRY(hide_memory(e)); /* a change of user undoes it */
         LOG(INFO, "privileges", kv_str("user", user.name));
+    } else if (mkdir(c->state, 0700) < 0 && errno != EEXIST) { /* what Landlock lets through must be there before */
+        return err_set(e, -errno, "%s: cannot be made: %s", c->state, err_text(-errno));
     }
     /* SQLite's temporary files are out of reach elsewhere. */
     if (setenv("SQLITE_TMPDIR", c->state, 0) < 0)

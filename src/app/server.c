@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -337,8 +336,6 @@ static int open_state(struct server *s, struct err *e)
 {
     struct flow *f = &s->flow;
 
-    if (mkdir(s->config->state, 0700) < 0 && errno != EEXIST)
-        return err_set(e, -errno, "%s: %s (state)", s->config->state, err_text(-errno));
     TRY(queue_open(s->config->state, &f->queue, e));
     TRY(spool_open(s->config->state, &f->spool, e));
     TRY(maildirs_open(s->config->state, &f->maildirs, e));
