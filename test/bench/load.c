@@ -113,13 +113,25 @@ static void say(struct session *s, enum step step, const char *text, size_t n)
         die("send: %s", strerror(errno));
 }
 
-static void say_line(struct session *s, enum step step, const char *verb, size_t number, const char *address)
+static int recipient_line(char *to, size_t max, size_t i)
+{
+    return i == 0 ? snprintf(to, max, "RCPT TO:<%s>\r\n", load.recipient)
+                  : snprintf(to, max, "RCPT TO:<%zu%s>\r\n", i + 1, load.recipient);
+}
+
+static void say_recipient(struct session *s, size_t i)
 {
     char line[1024];
-    int n = load.recipients > 1 && step == RCPT ? snprintf(line, sizeof(line), "%s<%zu%s>\r\n", verb, number, address)
-                                                : snprintf(line, sizeof(line), "%s<%s>\r\n", verb, address);
 
-    say(s, step, line, (size_t)n);
+    say(s, RCPT, line, (size_t)recipient_line(line, sizeof(line), i));
+    s->answered = i;
+}
+
+static void say_mail(struct session *s)
+{
+    char line[1024];
+
+    say(s, MAIL, line, (size_t)snprintf(line, sizeof(line), "MAIL FROM:<%s>\r\n", load.sender));
 }
 
 static void send_body(struct session *s)
@@ -154,7 +166,7 @@ static void begin_message(struct session *s)
     if (load.pipelining)
         say(s, ENVELOPE, load.envelope, load.envelope_n);
     else
-        say_line(s, MAIL, "MAIL FROM:", 0, load.sender);
+        say_mail(s);
 }
 
 static void begin_session(struct session *s)
@@ -250,7 +262,7 @@ static void advance(struct session *s)
         helo_taken(s);
         break;
     case MAIL:
-        say_line(s, RCPT, "RCPT TO:", 1, load.recipient);
+        say_recipient(s, 0);
         break;
     case RCPT:
         say(s, DATA, "DATA\r\n", 6);
@@ -282,12 +294,8 @@ static void on_reply(struct session *s, const char *line, size_t n)
         return;
     if (++s->answered == replies)
         advance(s);
-    else if (s->step == RCPT) {
-        size_t answered = s->answered;
-
-        say_line(s, RCPT, "RCPT TO:", answered + 1, load.recipient);
-        s->answered = answered;
-    }
+    else if (s->step == RCPT)
+        say_recipient(s, s->answered);
 }
 
 static void on_input(struct session *s)
@@ -385,10 +393,7 @@ static void make_envelope(void)
     size_t n = (size_t)snprintf(load.envelope, sizeof(load.envelope), "MAIL FROM:<%s>\r\n", load.sender);
 
     for (size_t i = 0; i < load.recipients && n < sizeof(load.envelope); i++)
-        n += (size_t)(load.recipients > 1
-                          ? snprintf(load.envelope + n, sizeof(load.envelope) - n, "RCPT TO:<%zu%s>\r\n", i,
-                                     load.recipient)
-                          : snprintf(load.envelope + n, sizeof(load.envelope) - n, "RCPT TO:<%s>\r\n", load.recipient));
+        n += (size_t)recipient_line(load.envelope + n, sizeof(load.envelope) - n, i);
     if (n + 7 > sizeof(load.envelope))
         die("too many recipients");
     load.envelope_n = n + (size_t)snprintf(load.envelope + n, sizeof(load.envelope) - n, "DATA\r\n");
@@ -464,6 +469,8 @@ static void options(int argc, char **argv)
             die("usage: load [-s N] [-m N] [-l N] [-r N] [-t ADDR] [-f ADDR] [-w MS] [-d] [-p] [-i] HOST PORT");
         }
     }
+    if (strlen(load.recipient) > 500 || strlen(load.sender) > 500)
+        die("an address is too long");
     if (argc - optind != 2)
         die("HOST and PORT are missing");
     load.to.sin_family = AF_INET;

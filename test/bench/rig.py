@@ -19,8 +19,8 @@ from lib import HOST, NOBODY, ROOT, wait_until  # noqa: E402
 DOMAIN = "bench.example"
 ELSEWHERE = "elsewhere.example"
 USER = "user@" + DOMAIN
-# smtp-source puts a number before the recipient when there are several: 1user@, 2user@ and so on.
-MAILBOXES = ["user"] + ["%duser" % i for i in range(1, 21)]
+# smtp-source names 20 recipients 20user@, 19user@ … 2user@ and user@.
+MAILBOXES = ["user"] + ["%duser" % i for i in range(2, 21)]
 CONCURRENCY = 20  # connections to the sink, Postfix's default
 
 

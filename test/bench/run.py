@@ -58,36 +58,51 @@ OTHERS = ["relay", "latency", "memory", "syscalls"]
 class Bench:
     def __init__(self, options, folder):
         self.options, self.dir = options, folder
-        self.rows, self.notes, self.raw = [], [], []
-        self.sink = self.facteur = self.postfix = None
+        self.rows, self.notes, self.raw, self.stalls = [], [], [], []
+        self.sink = None
         self.load = Load(folder)
 
     # --- the servers
 
-    def start(self, stack):
-        sink_port = rig.free_port()
+    def start_sink(self, stack):
+        self.sink_port = rig.free_port()
         if shutil.which("smtp-sink"):
-            self.sink = Sink(sink_port)
+            self.sink = Sink(self.sink_port)
             stack.callback(self.sink.stop)
-        self.facteur = Facteur(self.dir, self.options.binary, sink_port)
-        stack.callback(self.facteur.stop)
         missing = Postfix.why_not()
+        self.with_postfix = not missing
         if missing:
             self.notes.append("Postfix was not measured: %s." % missing)
-        else:
-            self.postfix = Postfix(self.dir, sink_port)
-            stack.callback(self.postfix.stop)
-        self.sink_port = sink_port
 
-    def servers(self):
-        return [s for s in (self.facteur, self.postfix) if s]
+    @contextlib.contextmanager
+    def servers(self, case):
+        """Both, fresh. Each case has its own, and what they stored stays until the end of the run: ext4 does not give
+        away an inode that was freed in the last minutes and looks at each of them again for every new file, so that
+        deleting one case's files makes the next one's slow. Large files are few, and go at once."""
+        folder = os.path.join(self.dir, case.key)
+        os.mkdir(folder, 0o755)
+        with contextlib.ExitStack() as stack:
+            facteur = Facteur(folder, self.options.binary, self.sink_port)
+            stack.callback(facteur.stop)
+            found = [facteur]
+            if self.with_postfix:
+                found.append(Postfix(folder, self.sink_port))
+                stack.callback(found[1].stop)
+            for server in found:
+                server.stored = 0
+            yield found
+            self.stalled(case, facteur)
+        if case.octets >= MIB:
+            shutil.rmtree(folder)
 
-    def clear(self, server):
-        """Nothing waits, nothing is stored, and nothing is left for the disk to write."""
+    def stalled(self, case, facteur):
+        stalls = facteur.status()["stalls"]
+        self.stalls.append((stalls["longest_us"] / 1000, stalls["over_50_ms"], case.title, stalls["longest_what"]))
+
+    def quiesce(self, server):
+        """Nothing waits in it, and nothing is left for the disk to write."""
         self.settle(server)
-        for folder in server.folders():
-            if os.path.isdir(folder):
-                measure.empty(folder)
+        server.stored = measure.files_in(server.folders())
         os.sync()
 
     def settle(self, server):
@@ -116,7 +131,7 @@ class Bench:
 
     def trial(self, server, case, source, count):
         """One load: messages a second accepted and delivered, CPU for each of them."""
-        self.clear(server)
+        self.quiesce(server)
         cpu = measure.cpu_seconds(server.pid)
         began = time.perf_counter()
         done = self.load.run(source, server.port, case, count, case.to)
@@ -132,11 +147,12 @@ class Bench:
 
     def wait_delivered(self, server, case, count):
         """Files are counted, or for mail that leaves the queue is; the same way for both servers."""
-        folders = server.folders()[:1] if case.recipients == 1 else server.folders()[1:1 + case.recipients]
+        folders = server.folders()
+        wanted = server.stored + count * case.recipients
         end = time.monotonic() + 90
         while True:
             looked = time.monotonic()
-            if server.is_settled() if case is RELAY else measure.files_in(folders) >= count * case.recipients:
+            if server.is_settled() if case is RELAY else measure.files_in(folders) >= wanted:
                 return
             now = time.monotonic()
             if now > end:
@@ -155,27 +171,27 @@ class Bench:
                 break
             count = int(count * min(10, max(2, self.options.seconds / 4 / took)))
         count = int(count / took * self.options.seconds)
-        most = min(100000, self.options.octets_max // (case.octets * (1 if server is self.facteur else case.recipients)))
+        most = min(60000, self.options.octets_max // (case.octets * case.recipients))
         return max(min(count, most), 2), found
 
-    def source_for(self, case):
+    def source_for(self, facteur, case):
         """smtp-source, unless it would be the limit: it has one core at most, and what it uses the server cannot."""
         if self.options.generator != "auto":
             return self.options.generator
         if not self.load.smtp_source:
             return "load"
-        count, found = self.count_for(self.facteur, case, "smtp-source")
+        count, found = self.count_for(facteur, case, "smtp-source")
         server_share = found["cpu_ms"] * found["accepted"] / 1000
         return "load" if found["load_cpu"] > 0.7 or found["load_cpu"] > server_share / 2 else "smtp-source"
 
     def throughput(self, case):
-        source = self.source_for(case)
-        servers = self.servers()
-        counts = {s.name: self.count_for(s, case, source)[0] for s in servers}
-        trials = {s.name: [] for s in servers}
-        for _ in range(self.options.rounds):
-            for server in servers:
-                trials[server.name].append(self.trial(server, case, source, counts[server.name]))
+        with self.servers(case) as servers:
+            source = self.source_for(servers[0], case)
+            counts = {s.name: self.count_for(s, case, source)[0] for s in servers}
+            trials = {s.name: [] for s in servers}
+            for _ in range(self.options.rounds):
+                for server in servers:
+                    trials[server.name].append(self.trial(server, case, source, counts[server.name]))
         results = {name: {key: statistics.median(t[key] for t in list_of) for key in list_of[0]}
                    for name, list_of in trials.items()}
         print("%s: load by %s, which used %s of a core; %s messages" % (
@@ -197,12 +213,13 @@ class Bench:
 
     def latency(self):
         results = {}
-        for _ in range(self.options.rounds):
-            for server in self.servers():
-                self.clear(server)
-                self.load.run("load", server.port, QUIET, 20)
-                done = self.load.run("load", server.port, QUIET, 600 if self.options.seconds > 2 else 200)
-                results.setdefault(server.name, []).append(done)
+        with self.servers(QUIET) as servers:
+            for _ in range(self.options.rounds):
+                for server in servers:
+                    self.quiesce(server)
+                    self.load.run("load", server.port, QUIET, 20)
+                    done = self.load.run("load", server.port, QUIET, 600 if self.options.seconds > 2 else 200)
+                    results.setdefault(server.name, []).append(done)
         results = {name: {key: statistics.median(d[key] / 1000 for d in found) for key in ("p50_us", "p99_us")}
                    for name, found in results.items()}
         print(QUIET.title, flush=True)
@@ -219,7 +236,7 @@ class Bench:
         folder = os.path.join(self.dir, "memory")
         os.mkdir(folder, 0o755)
         makers = {"facteur": lambda: Facteur(folder, self.options.binary, self.sink_port)}
-        if self.postfix:
+        if self.with_postfix:
             makers["postfix"] = lambda: Postfix(folder, self.sink_port, processes=sessions + 100)
         for name, make in makers.items():
             server = make()
@@ -250,28 +267,10 @@ class Bench:
             return
         print("system calls", flush=True)
         found = {}
-        for server in self.servers():
-            self.clear(server)
-            count = 2000 if server is self.facteur else 500
-            self.load.run("load", server.port, CALLS, 500)
-            self.wait_delivered(server, CALLS, 500)
-            self.clear(server)
-            summary = os.path.join(self.dir, "strace." + server.name)
-            tracer = subprocess.Popen(["strace", "-c", "-f", "-o", summary] +
-                                      [word for pid in measure.tree(server.pid) for word in ("-p", str(pid))],
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            tracer.stderr.readline()
-            time.sleep(0.5)
-            try:
-                self.load.run("load", server.port, CALLS, count)
-                self.wait_delivered(server, CALLS, count)
-                self.settle(server)
-            finally:
-                tracer.send_signal(signal.SIGINT)
-                tracer.communicate()
-            with open(summary, encoding="utf-8") as f:
-                calls = measure.system_calls_of(f.read())
-            found[server.name] = {name: n / count for name, n in sorted(calls.items(), key=lambda c: -c[1])}
+        with self.servers(CALLS) as servers:
+            for server in servers:
+                count = 2000 if server is servers[0] else 500
+                found[server.name] = {n: c / count for n, c in self.calls_of(server, count).items()}
         self.raw.append({"case": "syscalls", "per_message": found})
         totals = {name: sum(calls.values()) for name, calls in found.items()}
         a, b = totals["facteur"], totals.get("postfix")
@@ -279,12 +278,36 @@ class Bench:
         self.notes.append("facteur's system calls a message: %s." % ", ".join(
             "%s %.1f" % c for c in list(found["facteur"].items())[:14]))
 
-    def stalls(self):
-        stalls = self.facteur.status()["stalls"]
-        longest = stalls["longest_us"] / 1000
+    def calls_of(self, server, count):
+        """{name: calls} for so many messages, once the server is warm."""
+        self.quiesce(server)
+        self.load.run("load", server.port, CALLS, 500)
+        self.wait_delivered(server, CALLS, 500)
+        self.quiesce(server)
+        summary = os.path.join(self.dir, "strace." + server.name)
+        tracer = subprocess.Popen(["strace", "-c", "-f", "-o", summary] +
+                                  [word for pid in measure.tree(server.pid) for word in ("-p", str(pid))],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        tracer.stderr.readline()
+        time.sleep(0.5)
+        try:
+            self.load.run("load", server.port, CALLS, count)
+            self.wait_delivered(server, CALLS, count)
+            self.settle(server)
+        finally:
+            tracer.send_signal(signal.SIGINT)
+            tracer.communicate()
+        with open(summary, encoding="utf-8") as f:
+            calls = measure.system_calls_of(f.read())
+        return dict(sorted(calls.items(), key=lambda c: -c[1]))
+
+    def stall_row(self):
+        if not self.stalls:
+            return
+        longest, _, case, what = max(self.stalls)
         self.row("longest stall of the loop", longest, None, "ms", target="≤ 50 ms", reached=longest <= 50)
-        if stalls["over_50_ms"]:
-            self.notes.append("%d stalls above 50 ms, the longest in %s." % (stalls["over_50_ms"], stalls["longest_what"]))
+        self.notes.append("The loop's longest stall was in `%s` (%s); %d were above 50 ms." %
+                          (what, case, sum(s[1] for s in self.stalls)))
 
     def disk(self):
         self.row("the disk: durable 4 KiB appends", measure.durable_appends(self.dir), None, "/s")
@@ -301,7 +324,7 @@ class Bench:
         for key, measured in zip(OTHERS, (self.relay, self.latency, self.memory, self.system_calls)):
             if key in wanted:
                 self.guard(key, measured)
-        self.stalls()
+        self.stall_row()
         self.notes.append("Load average before the run: %.1f." % self.options.load_average)
 
     def guard(self, key, measured, *args):
@@ -353,7 +376,7 @@ def version(*command):
 def report(bench, options):
     about = measure.machine() + [("file system", measure.file_system(bench.dir)),
                                  ("facteur", version(options.binary, "version"))]
-    if bench.postfix:
+    if bench.with_postfix:
         about.append(("Postfix", version("postconf", "-dh", "mail_version")))
     about.append(("date", datetime.date.today().isoformat()))
     return "\n".join(["%s: %s  " % a for a in about] + ["", table(bench), ""] + ["- " + n for n in bench.notes])
@@ -388,7 +411,7 @@ def parse():
     o = p.parse_args()
     o.seconds = o.seconds or (1.5 if o.quick else 4)
     o.rounds = o.rounds or (1 if o.quick else 2)
-    o.octets_max = int((1 if o.quick else 3) * 1024 * MIB)
+    o.octets_max = int((0.5 if o.quick else 1.5) * 1024 * MIB)
     named = o.cases.split(",") if o.cases else [k for k in keys if not o.quick or k in QUICK or k in OTHERS]
     o.cases = {k for k in keys if any(k == n or n.endswith("x") and k.startswith(n) for n in named)}
     if not o.cases:
@@ -412,7 +435,7 @@ def main():
     try:
         with contextlib.ExitStack() as stack:
             bench = Bench(options, folder)
-            bench.start(stack)
+            bench.start_sink(stack)
             bench.run()
             content = report(bench, options)
     finally:
