@@ -68,7 +68,8 @@ static void count_memory(struct body_store *b)
 {
     size_t now = b->fill.cap + b->writing.cap;
 
-    b->f->body_octets += now - b->counted;
+    b->f->body_octets -= b->counted; /* not the difference: that of two 32-bit sizes would not wrap back */
+    b->f->body_octets += now;
     b->counted = now;
 }
 
