@@ -10,6 +10,8 @@
 /* 1.28 and later mark the calls that 1.18 has as old; they stay in every version of c-ares 1. */
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
+enum { TICK_MS = 50 };
+
 struct watch {
     uv_poll_t poll;
     struct link link;
@@ -112,18 +114,18 @@ static void on_timer(uv_timer_t *timer)
     set_timer(net);
 }
 
+/* Of what ares_timeout tells only whether anything is open: how long, cannot be read where the library of a 32-bit system
+ * was built with another time_t than ours. So while something is open, c-ares looks at its clock every so often. */
 static void set_timer(struct dns_net *net)
 {
-    struct timeval tv, *wait;
+    struct timeval unread;
 
     if (net->freed)
         return;
-    wait = ares_timeout(net->channel, NULL, &tv);
-    if (wait == NULL)
+    if (ares_timeout(net->channel, NULL, &unread) == NULL)
         (void)uv_timer_stop(&net->timer);
-    else
-        (void)uv_timer_start(&net->timer, on_timer, (uint64_t)wait->tv_sec * 1000 + (uint64_t)wait->tv_usec / 1000 + 1,
-                             0);
+    else if (!uv_is_active((uv_handle_t *)&net->timer))
+        (void)uv_timer_start(&net->timer, on_timer, TICK_MS, TICK_MS);
 }
 
 /* ---- questions ---- */
