@@ -109,7 +109,8 @@ static enum stage_result check_recipient(struct transaction *t, struct verdict *
 }
 
 /* A mailbox that is full already says so here (452 4.2.2), before the message is sent; one that this message overfills
- * is seen at delivery. The sizes may have to be counted from the file names, so it is a job. */
+ * is seen at delivery. Of an alias all have to be full: one does not keep the mail from the others. The sizes may have
+ * to be counted from the file names, so it is a job. */
 struct quota_job {
     struct job job;
     struct maildirs *maildirs;
@@ -127,12 +128,12 @@ static void run_quota(struct job *job)
     struct quota_job *j = LIST_ENTRY(job, struct quota_job, job);
     struct err ignored = { 0 };
 
-    for (size_t i = 0; i < j->count; i++) {
+    j->full = true;
+    for (size_t i = 0; i < j->count && j->full; i++) {
         uint64_t octets, messages;
 
-        if (maildir_usage(j->maildirs, j->boxes[i].user, &octets, &messages, &ignored) == 0 &&
-            octets + j->incoming > j->boxes[i].quota)
-            j->full = true;
+        j->full = maildir_usage(j->maildirs, j->boxes[i].user, &octets, &messages, &ignored) == 0 &&
+                  octets + j->incoming > j->boxes[i].quota;
     }
 }
 
@@ -167,14 +168,12 @@ static enum stage_result check_quota(struct transaction *t, struct verdict *v)
     (void)v;
     for (size_t i = 0; i < t->now.count; i++)
         limited += t->now.items[i].route == ROUTE_LOCAL && t->now.items[i].user->quota > 0;
-    if (limited == 0)
+    if (limited < t->now.count)
         return STAGE_CONTINUE;
     j = mem_zero(sizeof *j + limited * sizeof j->boxes[0]);
     for (size_t i = 0; i < t->now.count; i++) {
         const struct conf_user *user = t->now.items[i].user;
 
-        if (t->now.items[i].route != ROUTE_LOCAL || user->quota == 0)
-            continue;
         j->boxes[j->count].user = mem_str(user->name);
         j->boxes[j->count++].quota = user->quota;
     }
@@ -275,7 +274,7 @@ static enum stage_result check_author_rights(struct transaction *t, struct verdi
     struct buf value;
     int n;
 
-    if (!t->client->submission || t->client->user == NULL || from == NULL)
+    if (t->client->user == NULL || from == NULL)
         return STAGE_CONTINUE;
     buf_init(&value, LIMIT_HEADER_FIELD);
     n = header_value(from, &value) < 0 ? -EINVAL : header_addresses(buf_slice(&value), &author, 1);
