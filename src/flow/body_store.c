@@ -1,5 +1,6 @@
 #include "facteur/flow/body_store.h"
 
+#include "facteur/base/codec.h"
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
 #include "facteur/store/sys.h"
@@ -17,13 +18,14 @@ struct body_store {
     uint64_t size;
     size_t counted; /* of f->body_octets */
     int fd;
-    int code; /* the first error */
+    int code;     /* the first error */
+    int job_code; /* the same, as the job sees it */
     struct err err;
     bool spooled, running, held, finishing, kept;
     bool job_syncs, job_removes; /* what the job is to do */
 };
 
-/* --- the job: sees `writing`, fd, id, and what it is to do --- */
+/* --- the job: sees `writing`, fd, id, job_code, err, and what it is to do --- */
 
 static void run_piece(struct job *job)
 {
@@ -37,14 +39,14 @@ static void run_piece(struct job *job)
         (void)spool_remove(spool, b->id);
         return;
     }
-    if (b->fd < 0 && b->code == 0) {
+    if (b->fd < 0 && b->job_code == 0) {
         b->fd = spool_create(spool, b->id, &b->err);
-        b->code = b->fd < 0 ? b->fd : 0;
+        b->job_code = b->fd < 0 ? b->fd : 0;
     }
-    if (b->code == 0)
-        b->code = sys_write_all(b->fd, buf_slice(&b->writing));
-    if (b->code == 0 && b->job_syncs)
-        b->code = spool_sync(spool, b->fd, &b->err);
+    if (b->job_code == 0)
+        b->job_code = sys_write_all(b->fd, buf_slice(&b->writing));
+    if (b->job_code == 0 && b->job_syncs)
+        b->job_code = spool_sync(spool, b->fd, &b->err);
     if (b->job_syncs && b->fd >= 0) {
         (void)sys->close(b->fd);
         b->fd = -1;
@@ -112,7 +114,11 @@ static void piece_done(void *owner, struct job *job)
 static void after_piece(struct body_store *b)
 {
     if (b->code < 0) {
-        LOG(ERROR, "spool-write-failed", kv_str("reason", b->err.text[0] != '\0' ? b->err.text : err_text(b->code)));
+        char id[14];
+
+        base32_u64(b->id, id);
+        LOG(ERROR, "spool-write-failed", kv_str("queue", id),
+            kv_str("reason", b->err.text[0] != '\0' ? b->err.text : err_text(b->code)));
         if (b->finishing)
             b->events->finished(b->owner, b->code);
         else
@@ -136,6 +142,7 @@ static void piece_dropped(struct job *job)
     struct body_store *b = LIST_ENTRY(job, struct body_store, job);
 
     b->running = false;
+    b->code = b->job_code;
     buf_reset(&b->writing);
     if (b->owner == NULL)
         dismiss(b);
