@@ -207,6 +207,7 @@ void message_over(struct remote_connection *c, bool unclear)
         size_t at = work->next + i;
 
         remote_result_set(work, at, result_of(&c->rcpts[i].reply), &c->rcpts[i].reply, c->host, c->cut);
+        work->recipients[at].without_dsn = !smtp_client_offered_dsn(c->client);
         remote_log_result(work, at, c->id, c->tls_text, took);
     }
     work->next += c->message.count;

@@ -163,9 +163,9 @@ struct relay_work {
 
 static enum outcome outcome_of(const struct remote_recipient *r)
 {
-    return r->result == REMOTE_TAKEN     ? OUTCOME_RELAYED
-           : r->result == REMOTE_REFUSED ? OUTCOME_FAILED
-                                         : OUTCOME_DEFERRED;
+    if (r->result == REMOTE_TAKEN)
+        return r->without_dsn ? OUTCOME_RELAYED_WITHOUT_DSN : OUTCOME_RELAYED;
+    return r->result == REMOTE_REFUSED ? OUTCOME_FAILED : OUTCOME_DEFERRED;
 }
 
 static void relay_done(void *owner, struct remote_work *work)

@@ -20,6 +20,7 @@ static void tell(const struct active *a, const struct queue_recipient *r, const 
 {
     static const enum history_kind kinds[] = { [OUTCOME_DELIVERED] = HISTORY_DELIVERED,
                                                [OUTCOME_RELAYED] = HISTORY_RELAYED,
+                                               [OUTCOME_RELAYED_WITHOUT_DSN] = HISTORY_RELAYED,
                                                [OUTCOME_DEFERRED] = HISTORY_DEFERRED,
                                                [OUTCOME_FAILED] = HISTORY_BOUNCED };
 
@@ -131,10 +132,10 @@ static void retry(struct settlement *x, struct queue_recipient *r, const struct 
 static void succeed(struct settlement *x, const struct queue_recipient *r, const struct active_slot *s)
 {
     finish(x, r);
-    if (s->outcome == OUTCOME_RELAYED)
+    if (s->outcome != OUTCOME_DELIVERED)
         x->a->f->stats.relayed++;
-    if ((r->notify & NOTIFY_SUCCESS) != 0 && s->outcome == OUTCOME_DELIVERED)
-        notify(x, r, s, DSN_DELIVERED);
+    if ((r->notify & NOTIFY_SUCCESS) != 0 && s->outcome != OUTCOME_RELAYED)
+        notify(x, r, s, s->outcome == OUTCOME_DELIVERED ? DSN_DELIVERED : DSN_RELAYED);
 }
 
 static void decide(struct settlement *x)

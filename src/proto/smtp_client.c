@@ -304,6 +304,11 @@ void smtp_client_quit(struct smtp_client *c)
     client_go(c, CLIENT_QUIT);
 }
 
+bool smtp_client_offered_dsn(const struct smtp_client *c)
+{
+    return client_has(c, EXT_DSN);
+}
+
 bool smtp_client_offered_tls(const struct smtp_client *c)
 {
     return c->offered_tls;

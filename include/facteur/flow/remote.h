@@ -45,7 +45,8 @@ struct remote_recipient {
     const struct queue_recipient *recipient; /* route QUEUE_REMOTE */
     /* Out, valid in done: */
     enum remote_result result;
-    bool untried; /* with REMOTE_DEFERRED: nothing was tried (shutdown, abandoned): count no attempt */
+    bool untried;     /* with REMOTE_DEFERRED: nothing was tried (shutdown, abandoned): count no attempt */
+    bool without_dsn; /* with REMOTE_TAKEN: the next hop knows no DSN, so a wish for one ends here (RFC 3461 5.2.2) */
     struct smtp_client_reply reply; /* the next hop's words, or ours with code 4xx or 5xx */
     char host[256];                 /* who said so: "mx.example.org [192.0.2.1]"; "" when nobody was reached */
 };

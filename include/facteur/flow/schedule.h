@@ -13,7 +13,13 @@
 struct schedule;
 
 /* One recipient's outcome of an attempt. */
-enum outcome { OUTCOME_DELIVERED, OUTCOME_RELAYED, OUTCOME_DEFERRED, OUTCOME_FAILED };
+enum outcome {
+    OUTCOME_DELIVERED,
+    OUTCOME_RELAYED,
+    OUTCOME_RELAYED_WITHOUT_DSN, /* to a next hop that will not tell how it went on */
+    OUTCOME_DEFERRED,
+    OUTCOME_FAILED
+};
 
 struct active; /* a message that is being worked on */
 

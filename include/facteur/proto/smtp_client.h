@@ -117,6 +117,7 @@ void smtp_client_message(struct smtp_client *c, struct smtp_client_message *m);
 void smtp_client_quit(struct smtp_client *c); /* from on_ready or while idle */
 
 bool smtp_client_offered_tls(const struct smtp_client *c);
+bool smtp_client_offered_dsn(const struct smtp_client *c); /* RFC 3461: it sends the notifications itself */
 /* Recipients that the server takes in one transaction as its LIMITS say (RFC 9422), or 0: it did not say. */
 unsigned smtp_client_rcpt_max(const struct smtp_client *c);
 
