@@ -176,6 +176,7 @@ static void relay_done(void *owner, struct remote_work *work)
     for (size_t i = 0; i < work->count; i++) {
         const struct remote_recipient *r = &work->recipients[i];
         const char *status = r->reply.enhanced[0] != '\0' ? r->reply.enhanced
+                             : r->reply.code < 300        ? "2.0.0"
                              : r->reply.code >= 500       ? "5.0.0"
                                                           : "4.0.0";
         char reply[560];
