@@ -203,6 +203,7 @@ static int keep_lines(struct transaction *t, struct slice lines)
 {
     struct slice line;
 
+    t->header_utf8 = t->header_utf8 || !ascii_only(lines);
     if (!is_binary(t))
         return keep(t, lines);
     while (slice_cut(&lines, '\n', &line)) {
@@ -355,11 +356,25 @@ static void fill_recipient(struct queue_recipient *to, const struct transaction_
     }
 }
 
+/* RFC 6531 3.4: what needs no SMTPUTF8 is not to ask the next server for it. There are clients, msmtp of Debian 13 for
+ * one, that give the parameter with every message, and most next servers do not know it. */
+static bool needs_utf8(const struct transaction *t)
+{
+    bool needed = t->header_utf8; /* which has the sender in its Return-Path */
+
+    LIST_EACH (it, &t->recipients) {
+        const struct transaction_recipient *r = LIST_ENTRY(it, struct transaction_recipient, link);
+
+        needed = needed || r->target.address.utf8 || (r->orcpt != NULL && !ascii_only(slice_str(r->orcpt)));
+    }
+    return t->mail.utf8 && needed;
+}
+
 static unsigned message_flags(const struct transaction *t)
 {
     unsigned flags = 0;
 
-    flags |= t->mail.utf8 ? QUEUE_SMTPUTF8 : 0;
+    flags |= needs_utf8(t) ? QUEUE_SMTPUTF8 : 0;
     flags |= t->mail.body == SMTP_BODY_BINARY ? QUEUE_BINARY : 0;
     flags |= t->mail.body == SMTP_BODY_8BIT ? QUEUE_8BIT : 0;
     flags |= t->mail.ret == SMTP_RET_FULL ? QUEUE_RET_FULL : 0;

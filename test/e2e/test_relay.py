@@ -251,6 +251,25 @@ def test_large_message_and_8bit(t):
     assert any("BODY=8BITMIME" in command for command in sink.commands)
 
 
+def test_smtputf8_is_asked_for_only_where_it_is_needed(t):
+    """RFC 6531 3.4: some clients give the parameter with every message; few next servers know it."""
+    old, new = Sink(t, features=["8BITMIME"]), Sink(t, features=["8BITMIME", "SMTPUTF8"])
+    s = Server(t, {"relay": dict(TRUSTED, routes={"old.example": {"host": HOST, "port": old.port, "tls": "none"},
+                                                  "new.example": {"host": HOST, "port": new.port, "tls": "none"}})})
+    with s.connect() as c:
+        c.ehlo()
+        both = ["x@old.example", "x@new.example"]
+        c.transaction(ANNA, both, message("plain", sender=ANNA), options=" SMTPUTF8")
+        c.transaction(ANNA, both, message("Gr\u00fc\u00dfe", sender=ANNA), options=" SMTPUTF8")
+        c.transaction(ANNA, ["j\u00fcrgen@new.example"], message("to", sender=ANNA), options=" SMTPUTF8")
+    new.wait(3)
+    bounces = s.wait_mail()
+    assert len(old.messages) == 1 and b"Subject: plain" in old.messages[0]["data"], old.messages
+    assert len(bounces) == 1 and b"5.6.7" in bounces[0], bounces
+    asked = [c for c in new.commands if c.upper().startswith("MAIL FROM")]
+    assert sorted("SMTPUTF8" in c for c in asked) == [False, True, True], asked
+
+
 def test_lines_end_in_crlf_on_the_way_out(t):
     """A3: whatever is stored, the sender writes CRLF and stuffs every dot."""
     sink = Sink(t)

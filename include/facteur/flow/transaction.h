@@ -50,7 +50,7 @@ struct transaction {
     struct smtp_rcpt rcpt;      /* the RCPT at hand */
     /* the body */
     struct header header;
-    bool header_done;
+    bool header_done, header_utf8; /* it has octets over 127 */
     struct body_store *store;
     struct verdict header_verdict; /* a refusal found at the end of the header; told at the end of data */
     uint64_t wire_size;            /* octets with CRLF */
