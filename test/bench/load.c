@@ -56,7 +56,7 @@ static struct load {
     size_t sessions, messages, octets, recipients;
     const char *recipient, *sender;
     bool keep, pipelining, idle;
-    int64_t pause_ns;
+    size_t pause_ms;
     size_t begun, taken, open, ready;
     int64_t last_ns;
     uint32_t *took_us;
@@ -208,13 +208,13 @@ static void next_message(struct session *s, bool connected)
 
 static void after_pause(struct session *s, bool connected)
 {
-    if (load.pause_ns == 0) {
+    if (load.pause_ms == 0) {
         next_message(s, connected);
         return;
     }
     s->step = PAUSE;
     s->answered = connected;
-    s->wake_ns = now_ns() + load.pause_ns;
+    s->wake_ns = now_ns() + (int64_t)load.pause_ms * 1000000;
 }
 
 static void taken(struct session *s)
@@ -328,7 +328,7 @@ static int pauses(void)
 {
     int64_t now = now_ns(), next = INT64_MAX;
 
-    for (size_t i = 0; i < load.sessions && load.pause_ns > 0; i++) {
+    for (size_t i = 0; i < load.sessions && load.pause_ms > 0; i++) {
         struct session *s = &load.all[i];
 
         if (s->step == PAUSE && s->wake_ns <= now)
@@ -431,43 +431,32 @@ static size_t number(const char *text)
 
 static void options(int argc, char **argv)
 {
+    static const struct {
+        char letter;
+        size_t *number;
+        const char **text;
+        bool *flag;
+    } table[] = {
+        { 's', &load.sessions, NULL, NULL },   { 'm', &load.messages, NULL, NULL },
+        { 'l', &load.octets, NULL, NULL },     { 'r', &load.recipients, NULL, NULL },
+        { 'w', &load.pause_ms, NULL, NULL },   { 't', NULL, &load.recipient, NULL },
+        { 'f', NULL, &load.sender, NULL },     { 'd', NULL, NULL, &load.keep },
+        { 'p', NULL, NULL, &load.pipelining }, { 'i', NULL, NULL, &load.idle },
+    };
+    size_t i;
     int c;
 
     while ((c = getopt(argc, argv, "s:m:l:r:t:f:w:dpi")) != -1) {
-        switch (c) {
-        case 's':
-            load.sessions = number(optarg);
-            break;
-        case 'm':
-            load.messages = number(optarg);
-            break;
-        case 'l':
-            load.octets = number(optarg);
-            break;
-        case 'r':
-            load.recipients = number(optarg);
-            break;
-        case 'w':
-            load.pause_ns = (int64_t)number(optarg) * 1000000;
-            break;
-        case 't':
-            load.recipient = optarg;
-            break;
-        case 'f':
-            load.sender = optarg;
-            break;
-        case 'd':
-            load.keep = true;
-            break;
-        case 'p':
-            load.pipelining = true;
-            break;
-        case 'i':
-            load.idle = true;
-            break;
-        default:
+        for (i = 0; i < sizeof(table) / sizeof(*table) && table[i].letter != c; i++)
+            ;
+        if (i == sizeof(table) / sizeof(*table))
             die("usage: load [-s N] [-m N] [-l N] [-r N] [-t ADDR] [-f ADDR] [-w MS] [-d] [-p] [-i] HOST PORT");
-        }
+        if (table[i].number != NULL)
+            *table[i].number = number(optarg);
+        else if (table[i].text != NULL)
+            *table[i].text = optarg;
+        else
+            *table[i].flag = true;
     }
     if (strlen(load.recipient) > 500 || strlen(load.sender) > 500)
         die("an address is too long");

@@ -39,14 +39,14 @@ def tree(root):
 
 
 def cpu_seconds(root):
-    """User and system time of a process, its living descendants, and those that ended and were waited for: what an ended
-    child used is in its parent's count of children from the moment the parent collects it, and until then the child is
+    """User and system time of a process, its living descendants, and those that ended and were waited for: what an
+    ended child used is in its parent's count of children once the parent has collected it, and until then the child is
     still listed."""
     return sum(own + ended for _, own, ended in tree(root).values())
 
 
 def memory_octets(root):
-    """(RSS, PSS) summed over the tree. RSS counts a page that processes share once for each of them, PSS once in all."""
+    """(RSS, PSS) summed over the tree. RSS counts a shared page once for each process that has it, PSS once in all."""
     rss = pss = 0
     for pid in tree(root):
         try:
@@ -80,7 +80,7 @@ def durable_appends(folder, seconds=1.5):
 
 
 def durable_files(folder, seconds=1.5):
-    """New 4 KiB files a second, each with fsync of the file and of its directory: what one file for each message costs."""
+    """New 4 KiB files a second, each with fsync of it and of its directory: what one file for each message costs."""
     folder = os.path.join(folder, "files")
     os.mkdir(folder)
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -139,6 +139,6 @@ def load_average():
 
 def system_calls_of(summary):
     """{name: calls} of a table of `strace -c`."""
-    return {name: int(calls) for calls, name in
-            re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?([a-z_0-9]+)\s*$", summary, re.M) if name != "total"}
+    rows = re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?([a-z_0-9]+)\s*$", summary, re.M)
+    return {name: int(calls) for calls, name in rows if name != "total"}
 

@@ -65,6 +65,13 @@ class Facteur:
         """Nothing is under way: what was delivered is durable, and its rows are gone."""
         return self.status()["mail"]["active"] == 0
 
+    def relayed(self):
+        return self.status()["mail"]["relayed"]
+
+    def has_relayed(self, count):
+        """Counted since the start; only later is it durable that they are gone."""
+        return self.relayed() >= count
+
     def stop(self):
         self.server.stop()
 
@@ -172,6 +179,12 @@ class Postfix:
         queue = os.path.join(self.dir, "queue")
         return not any(os.listdir(os.path.join(queue, q)) for q in ("maildrop", "incoming", "active"))
 
+    def relayed(self):
+        return 0
+
+    def has_relayed(self, _):
+        return self.is_settled()
+
     def stop(self):
         processes = list(measure.tree(self.pid)) if self.pid else []
         self.run("stop")
@@ -214,12 +227,11 @@ class Load:
         self.smtp_source = shutil.which("smtp-source")
 
     def command(self, source, port, case, count, to):
+        same = ["-f", "sender@client.example", "-t", to, "-s", str(min(case.sessions, count)), "-m", str(count),
+                "-l", str(case.octets), "-r", str(case.recipients), *(["-d"] if case.keep else [])]
         if source == "smtp-source":
-            return ["smtp-source", "-4", "-M", "client.example", "-C", "10", "-f", "sender@client.example", "-t", to, "-s",
-                    str(min(case.sessions, count)), "-m", str(count), "-l", str(case.octets), "-r", str(case.recipients),
-                    *(["-d"] if case.keep else []), "%s:%d" % (HOST, port)]
-        return [self.own, "-f", "sender@client.example", "-t", to, "-s", str(case.sessions), "-m", str(count), "-l",
-                str(case.octets), "-r", str(case.recipients), *(["-d"] if case.keep else []), *case.more, HOST, str(port)]
+            return ["smtp-source", "-4", "-M", "client.example", "-C", "10", *same, "%s:%d" % (HOST, port)]
+        return [self.own, *same, *case.more, HOST, str(port)]
 
     def run(self, source, port, case, count, to=USER):
         """{seconds, cpu} and with load.c the times of single messages."""

@@ -88,8 +88,6 @@ class Bench:
             if self.with_postfix:
                 found.append(Postfix(folder, self.sink_port))
                 stack.callback(found[1].stop)
-            for server in found:
-                server.stored = 0
             yield found
             self.stalled(case, facteur)
         if case.octets >= MIB:
@@ -102,7 +100,7 @@ class Bench:
     def quiesce(self, server):
         """Nothing waits in it, and nothing is left for the disk to write."""
         self.settle(server)
-        server.stored = measure.files_in(server.folders())
+        server.stored, server.sunk = measure.files_in(server.folders()), server.relayed()
         os.sync()
 
     def settle(self, server):
@@ -146,13 +144,13 @@ class Bench:
         return result
 
     def wait_delivered(self, server, case, count):
-        """Files are counted, or for mail that leaves the queue is; the same way for both servers."""
+        """Files are counted, the same way for both servers; for mail that leaves, what the server says."""
         folders = server.folders()
         wanted = server.stored + count * case.recipients
         end = time.monotonic() + 90
         while True:
             looked = time.monotonic()
-            if server.is_settled() if case is RELAY else measure.files_in(folders) >= wanted:
+            if server.has_relayed(server.sunk + count) if case is RELAY else measure.files_in(folders) >= wanted:
                 return
             now = time.monotonic()
             if now > end:
@@ -201,7 +199,7 @@ class Bench:
         self.versus(case.title + (", at the sink" if case is RELAY else ", in the Maildir"), "delivered", results, "/s",
                     case.maildir)
         if case.cpu:
-            self.versus(case.title + ", CPU a message", "cpu_ms", results, "ms", 8 if case is not RELAY else None, False)
+            self.versus(case.title + ", CPU a message", "cpu_ms", results, "ms", None if case is RELAY else 8, False)
 
     def relay(self):
         if not self.sink:
@@ -255,7 +253,8 @@ class Bench:
         self.raw.append({"case": "memory", "mib": found})
         f, p = found["facteur"], found.get("postfix", [None] * 4)
         for title, i, limit in (("RSS idle", 0, 8), ("RSS of 1,000 idle sessions", 2, 16)):
-            self.row(title, f[i], p[i], "MiB", p[i] / f[i] if p[i] and f[i] else None, "≤ %d MiB" % limit, f[i] <= limit)
+            self.row(title, f[i], p[i], "MiB", p[i] / f[i] if p[i] and f[i] else None, "≤ %d MiB" % limit,
+                     f[i] <= limit)
         for title, i in (("PSS idle", 1), ("PSS of 1,000 idle sessions", 3)):
             self.row(title, f[i], p[i], "MiB", p[i] / f[i] if p[i] and f[i] else None)
         size = os.path.getsize(self.options.binary) / MIB
@@ -346,7 +345,8 @@ def figure(value, unit):
     if value is None:
         return "–"
     shown = "%.0f" % value if abs(value) >= 100 else "%.1f" % value if abs(value) >= 10 else "%.2f" % value
-    return (("{:,.0f}".format(value) if abs(value) >= 1000 else shown) + (unit if unit.startswith("/") else " " + unit)).strip()
+    shown = "{:,.0f}".format(value) if abs(value) >= 1000 else shown
+    return (shown + (unit if unit.startswith("/") else " " + unit)).strip()
 
 
 def text(row):
@@ -382,13 +382,18 @@ def report(bench, options):
     return "\n".join(["%s: %s  " % a for a in about] + ["", table(bench), ""] + ["- " + n for n in bench.notes])
 
 
-def write_into(path, content):
+def page_around(path):
+    """The page before and after what is measured."""
     with open(path, encoding="utf-8") as f:
-        page = f.read()
-    before, _, rest = page.partition(BEGIN)
+        before, _, rest = f.read().partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:
         raise SystemExit("%s has no lines %s and %s" % (path, BEGIN, END))
+    return before, after
+
+
+def write_into(path, content):
+    before, after = page_around(path)
     with open(path, "w", encoding="utf-8") as out:
         out.write(before + BEGIN + "\n\n" + content + "\n\n" + END + after)
 
@@ -418,6 +423,8 @@ def parse():
         p.error("no such case")
     if not os.access(o.binary, os.X_OK):
         p.error("%s is not there: cmake --preset release && cmake --build --preset release" % o.binary)
+    if o.write:
+        page_around(o.write)
     o.failed = False
     o.load_average = measure.load_average()
     return o
