@@ -9,6 +9,7 @@ import hashlib
 import os
 import random
 import re
+import sqlite3
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from collections import Counter
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
 
-from lib import ANNA, BERT, Smtp, wait_until  # noqa: E402
+from lib import ANNA, BERT, Smtp  # noqa: E402
 
 REMOTE, REMOTE2 = "friend@example.net", "other@example.com"
 SETS = ((ANNA,), (BERT,), (ANNA, BERT), (REMOTE,), (REMOTE, REMOTE2), (ANNA, REMOTE))
@@ -28,6 +29,15 @@ def body_of(number, size):
     lines = [text[i:i + 72] for i in range(0, len(text), 72)]
     lines[::5] = ["." + line for line in lines[::5]]
     return ("\r\n".join(lines) + "\r\n").encode()
+
+
+def base32(number):
+    """A queue id, as base/codec writes it."""
+    text = ""
+    for _ in range(13):
+        number, digit = divmod(number, 32)
+        text = "0123456789abcdefghijklmnopqrstuv"[digit] + text
+    return text
 
 
 class Load:
@@ -106,14 +116,21 @@ class Load:
             thread.join(30)
 
     def drain(self, seconds):
-        """Everything that waits goes out: the queue is flushed until it is empty."""
-        def empty():
+        """Everything that waits goes out: the queue is flushed until it is empty. TimeoutError after so long without any
+        progress."""
+        def count():
             self.server.run("queue", "flush", check=False)
-            waiting = self.server.queue()
-            if waiting:
-                time.sleep(0.2)
-            return not waiting
-        wait_until("an empty queue", empty, seconds)
+            return self.server.json("status")["queue"]["messages"]
+        left = count()
+        end = time.monotonic() + seconds
+        while left > 0:
+            time.sleep(0.5)
+            now = count()
+            if now < left:
+                end = time.monotonic() + seconds
+            elif time.monotonic() > end:
+                raise TimeoutError("%d messages wait in the queue and do not move" % now)
+            left = now
 
     # --- the account
 
@@ -131,8 +148,26 @@ class Load:
                 copies.setdefault(to, []).append(("next hop", m["time"], m["data"]))
         return copies
 
+    def queued(self):
+        """(number, recipient) of what is in the queue still: read from its files, after the server has stopped."""
+        state = self.server.state
+        self.server.stop()
+        found = set()
+        db = sqlite3.connect("file:%s?mode=ro" % os.path.join(state, "queue.db"), uri=True)
+        for ident, spooled, body in db.execute("SELECT id, spooled, body FROM message").fetchall():
+            if spooled:
+                with open(os.path.join(state, "spool", base32(ident)), "rb") as spool:
+                    body = spool.read(65536)
+            number = re.search(rb"\nX-Number: (\d+)\r?\n", body)
+            for (to,) in db.execute("SELECT address FROM recipient WHERE message = ?", (ident,)):
+                if number:
+                    found.add((int(number.group(1)), to))
+        db.close()
+        return found
+
     def account(self):
         """Prints what became of everything; the number of things that must not be."""
+        queued = self.queued()
         problems = []
         counts = Counter()
         seen = {}
@@ -152,7 +187,9 @@ class Load:
         for number, (recipients, _) in self.sent.items():
             for to in recipients:
                 copies = seen.pop((number, to), [])
-                if number in self.acknowledged and not copies:
+                if number in self.acknowledged and not copies and (number, to) in queued:
+                    counts["in the queue still"] += 1
+                elif number in self.acknowledged and not copies:
                     problems.append("LOST: number %d for %s was acknowledged" % (number, to))
                 if number in self.refused and copies:
                     problems.append("number %d for %s was refused and is there: %s" % (number, to, copies[0][0]))

@@ -27,6 +27,8 @@ class Sink:
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self):
+                # Several small replies in a row must not wait for the other side's delayed acknowledgement.
+                self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with sink.lock:
                     sink.open.add(self.request)
                 try:
