@@ -114,7 +114,7 @@ static void on_timer(uv_timer_t *timer)
     set_timer(net);
 }
 
-/* Of what ares_timeout tells only whether anything is open: how long, cannot be read where a 32-bit system's library was
+/* Of what ares_timeout tells only whether anything is open: how long, cannot be read where a 32-bit library was
  * built with another time_t than ours. So while something is open, c-ares looks at its clock every so often. */
 static void set_timer(struct dns_net *net)
 {
