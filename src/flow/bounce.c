@@ -118,7 +118,7 @@ struct queue_message *bounce_make(struct flow *f, const struct queue_message *m,
     b->id = queue_new_id(f->queue);
     b->received_ms = d.now_ms;
     b->flags = m->flags & (QUEUE_SMTPUTF8 | QUEUE_8BIT);
-    fill_envelope(b, &targets, schedule_first_due(f));
+    fill_envelope(b, &targets, schedule_first_due(f, targets.items[0].route == ROUTE_LOCAL));
     policy_targets_clear(&targets);
     buf_init(&text, BOUNCE_MOST);
     if (write_text(f, b, &d, &text) < 0) {

@@ -69,16 +69,19 @@ static void look_at(struct schedule *s, int64_t due_ms)
 
 /* --- what is active --- */
 
+static bool has_local(const struct queue_message *m)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        if (m->recipients[i].route == QUEUE_LOCAL)
+            return true;
+    }
+    return false;
+}
+
 /* Octets of a body that local delivery has to read again. */
 static uint64_t octets_to_load(const struct queue_message *m)
 {
-    if (m->body != NULL || m->spooled)
-        return 0;
-    for (uint32_t i = 0; i < m->count; i++) {
-        if (m->recipients[i].route == QUEUE_LOCAL)
-            return m->size;
-    }
-    return 0;
+    return m->body != NULL || m->spooled || !has_local(m) ? 0 : m->size;
 }
 
 /* One is always let through, so that it goes on in any case. */
@@ -86,12 +89,12 @@ static bool has_room_for(const struct flow *f, const struct queue_message *m)
 {
     uint64_t promised = f->schedule->promised;
 
-    if (f->schedule->active.count >= FLOW_ACTIVE)
+    if (f->schedule->active.count >= (has_local(m) ? FLOW_ACTIVE_LOCAL : FLOW_ACTIVE))
         return false;
     return promised == 0 || f->body_octets + promised + octets_to_load(m) <= f->config->queue.inline_budget;
 }
 
-static void promise_kept(struct active *a)
+void active_promise_kept(struct active *a)
 {
     a->f->schedule->promised -= a->promised;
     a->promised = 0;
@@ -127,7 +130,7 @@ static void message_free(struct flow *f, struct queue_message *m)
 
 void active_free(struct active *a)
 {
-    promise_kept(a);
+    active_promise_kept(a);
     (void)map_take(&a->f->schedule->active, id_key(&a->m->id));
     for (uint32_t i = 0; i < a->m->count; i++) {
         mem_free(a->slots[i].reply);
@@ -152,164 +155,6 @@ bool schedule_is_quiet(const struct flow *f)
     return f->schedule->active.count == 0 && !f->schedule->loading;
 }
 
-/* --- an attempt begins --- */
-
-struct relay_work {
-    struct link link; /* until it is started */
-    struct remote_work work;
-    struct active *a;
-    size_t room; /* in work.recipients */
-};
-
-static enum outcome outcome_of(const struct remote_recipient *r)
-{
-    if (r->result == REMOTE_TAKEN)
-        return r->without_dsn ? OUTCOME_RELAYED_WITHOUT_DSN : OUTCOME_RELAYED;
-    return r->result == REMOTE_REFUSED ? OUTCOME_FAILED : OUTCOME_DEFERRED;
-}
-
-static void relay_done(void *owner, struct remote_work *work)
-{
-    struct relay_work *w = owner;
-    struct active *a = w->a;
-
-    for (size_t i = 0; i < work->count; i++) {
-        const struct remote_recipient *r = &work->recipients[i];
-        const char *status = r->reply.enhanced[0] != '\0' ? r->reply.enhanced
-                             : r->reply.code < 300        ? "2.0.0"
-                             : r->reply.code >= 500       ? "5.0.0"
-                                                          : "4.0.0";
-        char reply[560];
-
-        (void)snprintf(reply, sizeof reply, "%d %s%s%s", r->reply.code, r->reply.enhanced,
-                       r->reply.enhanced[0] != '\0' ? " " : "", r->reply.text);
-        schedule_outcome(a, r->recipient->seq, outcome_of(r), r->untried, status, reply,
-                         r->host[0] != '\0' ? r->host : NULL);
-    }
-    mem_free(work->recipients);
-    mem_free(w);
-}
-
-static struct relay_work *relay_work_new(struct active *a, const char *domain)
-{
-    struct relay_work *w = mem_zero(sizeof *w);
-
-    w->a = a;
-    w->work.message = a->m;
-    w->work.domain = domain;
-    w->work.done = relay_done;
-    w->work.owner = w;
-    return w;
-}
-
-static void relay_work_add(struct relay_work *w, const struct queue_recipient *r)
-{
-    struct remote_work *work = &w->work;
-
-    if (work->count == w->room) {
-        w->room = w->room == 0 ? 1 : w->room * 2;
-        work->recipients = mem_resize(work->recipients, w->room * sizeof *work->recipients);
-    }
-    work->recipients[work->count++] = (struct remote_recipient){ .recipient = r };
-}
-
-/* All recipients with the same destination go in one work. */
-static void begin_remote(struct active *a)
-{
-    struct map by_key = { 0 };
-    struct link works;
-    struct link *it;
-
-    list_init(&works);
-    for (uint32_t i = 0; i < a->m->count; i++) {
-        const struct queue_recipient *r = &a->m->recipients[i];
-        struct relay_work *w;
-        char key[REMOTE_KEY];
-
-        if (r->route != QUEUE_REMOTE)
-            continue;
-        remote_key(a->f->remote, r->domain, key);
-        w = map_get(&by_key, slice_str(key));
-        if (w == NULL) {
-            w = relay_work_new(a, r->domain);
-            list_push(&works, &w->link);
-            (void)map_put(&by_key, slice_str(key), w);
-        }
-        relay_work_add(w, r);
-    }
-    map_clear(&by_key);
-    while ((it = list_pop(&works)) != NULL)
-        remote_start(a->f->remote, &LIST_ENTRY(it, struct relay_work, link)->work);
-}
-
-/* The user was deleted since: the sender hears of it. */
-static void mailbox_is_gone(struct active *a, const struct queue_recipient *r)
-{
-    char id[14];
-
-    base32_u64(a->m->id, id);
-    LOG(WARNING, "not-delivered", kv_str("queue", id), kv_str("to", r->mailbox),
-        kv_str("reason", "no such user any more"));
-    schedule_outcome(a, r->seq, OUTCOME_FAILED, false, "5.1.1", "550 5.1.1 There is no such mailbox any more", NULL);
-}
-
-static void begin_local(struct active *a)
-{
-    struct flow *f = a->f;
-
-    for (uint32_t i = 0; i < a->m->count; i++) {
-        const struct queue_recipient *r = &a->m->recipients[i];
-        const struct conf_user *user;
-
-        if (r->route != QUEUE_LOCAL)
-            continue;
-        user = config_user(f->config, r->mailbox);
-        if (user == NULL)
-            mailbox_is_gone(a, r);
-        else
-            local_deliver(f->local, a, a->m, r, user->quota, a->recovered);
-    }
-}
-
-static void local_body_here(void *owner, int status)
-{
-    struct active *a = owner;
-
-    a->hold--;
-    promise_kept(a);
-    if (status == 0) {
-        begin_local(a);
-    } else {
-        for (uint32_t i = 0; i < a->m->count; i++) {
-            if (a->m->recipients[i].route == QUEUE_LOCAL)
-                schedule_outcome(a, a->m->recipients[i].seq, OUTCOME_DEFERRED, status != -EBADMSG, "4.3.0",
-                                 "The queue cannot be read now", NULL); /* a damaged row stays so: its time runs */
-        }
-    }
-    if (a->pending == 0 && a->hold == 0)
-        active_settle(a);
-}
-
-static void begin(struct active *a)
-{
-    struct queue_message *m = a->m;
-    bool local = false;
-
-    a->hold++; /* outcomes that are known at once do not settle it under our hands */
-    begin_remote(a);
-    for (uint32_t i = 0; i < m->count; i++)
-        local = local || m->recipients[i].route == QUEUE_LOCAL;
-    if (local && m->body == NULL && !m->spooled) {
-        a->hold++;
-        schedule_load_body(a->f, m, local_body_here, a);
-    } else if (local) {
-        begin_local(a);
-    }
-    a->hold--;
-    if (a->pending == 0 && a->hold == 0)
-        active_settle(a);
-}
-
 static bool only_local(const struct queue_message *m)
 {
     for (uint32_t i = 0; i < m->count; i++) {
@@ -319,9 +164,9 @@ static bool only_local(const struct queue_message *m)
     return true;
 }
 
-int64_t schedule_first_due(const struct flow *f)
+int64_t schedule_first_due(const struct flow *f, bool local)
 {
-    return f->schedule->active.count < FLOW_ACTIVE ? 0 : clock_wall_ms();
+    return f->schedule->active.count < (local ? FLOW_ACTIVE_LOCAL : FLOW_ACTIVE) ? 0 : clock_wall_ms();
 }
 
 void schedule_add(struct flow *f, struct queue_message *m)
@@ -338,70 +183,7 @@ void schedule_add(struct flow *f, struct queue_message *m)
     /* What waits for a next hop may wait long: its memory goes first. */
     if (f->body_octets > (only_local(m) ? budget : budget / 2))
         schedule_drop_body(f, m);
-    begin(active_new(f, m, false));
-}
-
-/* --- bodies come back --- */
-
-struct load_job {
-    struct job job;
-    struct flow *f;
-    struct queue *queue;
-    uint64_t id;
-    struct queue_message *into, *got;
-    void (*fn)(void *owner, int status);
-    void *owner;
-    int code;
-    struct err err;
-};
-
-static void run_load_body(struct job *job)
-{
-    struct load_job *j = LIST_ENTRY(job, struct load_job, job);
-
-    j->code = queue_get(j->queue, j->id, true, &j->got, &j->err);
-}
-
-static void load_body_done(void *owner, struct job *job)
-{
-    struct load_job *j = LIST_ENTRY(job, struct load_job, job);
-
-    (void)owner;
-    if (j->code == 0 && (j->got->body == NULL || j->got->size != j->into->size))
-        j->code = err_set(&j->err, -EBADMSG, "the row has no body of the right size");
-    if (j->code < 0) {
-        LOG(ERROR, "body-not-read", kv_str("reason", j->err.text));
-    } else if (j->into->body == NULL) {
-        j->into->body = j->got->body;
-        j->got->body = NULL;
-        j->f->body_octets += j->into->size;
-    }
-    j->fn(j->owner, j->code);
-}
-
-static void load_body_drop(struct job *job)
-{
-    struct load_job *j = LIST_ENTRY(job, struct load_job, job);
-
-    queue_message_free(&j->got);
-    mem_free(j);
-}
-
-void schedule_load_body(void *flow, struct queue_message *m, void (*fn)(void *owner, int status), void *owner)
-{
-    struct flow *f = flow;
-    struct load_job *j = mem_zero(sizeof *j);
-
-    j->f = f;
-    j->queue = f->queue;
-    j->id = m->id;
-    j->into = m;
-    j->fn = fn;
-    j->owner = owner;
-    j->job.run = run_load_body;
-    j->job.done = load_body_done;
-    j->job.drop = load_body_drop;
-    job_start(f->pool, JOB_QUEUE, NULL, &j->job);
+    active_begin(active_new(f, m, false));
 }
 
 /* --- looking into the queue --- */
@@ -443,7 +225,7 @@ static void recovery_committed(struct commit_request *r, int status, const char 
     (void)why;
     commit_ops_free(&r->ops);
     for (size_t i = 0; i < rec->count; i++)
-        begin(rec->active[i]);
+        active_begin(rec->active[i]);
     mem_free(rec);
 }
 
@@ -453,7 +235,7 @@ static void hold_poison(struct recovery *rec, struct queue_message *m)
 
     base32_u64(m->id, id);
     LOG(ERROR, "held", kv_str("queue", id), kv_str("from", m->sender),
-        kv_str("reason", "facteur ended three times while it was delivering this message"),
+        kv_str("reason", "facteur ended four times while it was delivering this message"),
         kv_str("advice", "look at it with 'facteur queue show', then 'facteur queue flush' or 'delete' it"));
     commit_op(&rec->request.ops, QUEUE_FLAGS, m->id, 0)->flags =
         (m->flags & ~(unsigned)QUEUE_UNCLEAN_MASK) | QUEUE_HELD;
@@ -462,7 +244,7 @@ static void hold_poison(struct recovery *rec, struct queue_message *m)
 
         op->attempts = m->recipients[i].attempts;
         op->due_ms = INT64_MAX / 2;
-        op->text = mem_str("held: facteur ended three times while it was delivering this message");
+        op->text = mem_str("held: facteur ended four times while it was delivering this message");
     }
 }
 
@@ -504,7 +286,7 @@ static void take_one(struct flow *f, struct recovery *rec, struct queue_message 
     } else if (m->id < f->first_id) {
         take_recovered(f, rec, m);
     } else {
-        begin(active_new(f, m, was_tried(m)));
+        active_begin(active_new(f, m, was_tried(m)));
     }
 }
 

@@ -1,4 +1,5 @@
-/* What schedule.c (when and what) and settle.c (how it ended) share: the message that is being worked on. */
+/* What schedule.c (when and what), attempt.c (by whom) and settle.c (how it ended) share: the message that is being
+ * worked on. */
 #ifndef FACTEUR_FLOW_SCHEDULE_PRIV_H
 #define FACTEUR_FLOW_SCHEDULE_PRIV_H
 
@@ -22,8 +23,10 @@ struct active {
     struct active_slot slots[]; /* one for each of m->recipients */
 };
 
-void active_free(struct active *a);   /* takes it out of the schedule; the message goes too */
-void active_settle(struct active *a); /* all outcomes are known: commits them */
+void active_free(struct active *a);         /* takes it out of the schedule; the message goes too */
+void active_begin(struct active *a);        /* gives its recipients to delivery */
+void active_promise_kept(struct active *a); /* its body is in memory, or is not wanted any more */
+void active_settle(struct active *a);       /* all outcomes are known: commits them */
 
 void schedule_drop_body(struct flow *f, struct queue_message *m);
 void schedule_due(struct flow *f, int64_t due_ms); /* something falls due then */

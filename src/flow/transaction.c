@@ -382,10 +382,19 @@ static unsigned message_flags(const struct transaction *t)
     return flags;
 }
 
+static bool has_local(const struct transaction *t)
+{
+    LIST_EACH (it, &t->recipients) {
+        if (LIST_ENTRY(it, struct transaction_recipient, link)->target.route == ROUTE_LOCAL)
+            return true;
+    }
+    return false;
+}
+
 static struct queue_message *make_message(struct transaction *t)
 {
     struct queue_message *m = mem_zero(sizeof *m);
-    int64_t due_ms = schedule_first_due(t->flow);
+    int64_t due_ms = schedule_first_due(t->flow, has_local(t));
 
     m->id = t->id;
     m->received_ms = clock_wall_ms();

@@ -1,8 +1,11 @@
 /* facteur: flow/bounce: tells a sender what became of his mail.
  * Purpose:   makes the delivery status notification for a message as a queue message of its own, to be committed
- * together with the end of the recipients that it speaks of. Owner:     the caller owns what comes out. Thread:    the
- * loop's; nothing blocks. Limits:    one notification a message and round; never for the null reverse-path, never to a
- * sender that does not exist. Standards: RFC 3464, RFC 3461 section 4, RFC 5321 section 4.5.5. */
+ *            together with the end of the recipients that it speaks of.
+ * Owner:     the caller owns what comes out.
+ * Thread:    the loop's; nothing blocks.
+ * Limits:    one notification a message and round; never for the null reverse-path, never to a sender that does not
+ *            exist.
+ * Standards: RFC 3464, RFC 3461 section 4, RFC 5321 section 4.5.5. */
 #ifndef FACTEUR_FLOW_BOUNCE_H
 #define FACTEUR_FLOW_BOUNCE_H
 

@@ -1,8 +1,10 @@
 /* facteur: flow/commit: group commit.
  * Purpose:   everything that is to become durable in the queue goes through here: all that gathers while one commit
- * runs shares the next one, its transaction and its sync. Owner:     a request is its maker's; it is in commit's hands
- * from commit_add until `done`. Thread:    the loop's; the work is one job at a time on the queue's lane. Limits: none
- * of its own: requests are bounded by sessions and by FLOW_ACTIVE. Standards: none. */
+ *            runs shares the next one, its transaction and its sync.
+ * Owner:     a request is its maker's; it is in commit's hands from commit_add until `done`.
+ * Thread:    the loop's; the work is one job at a time on the queue's lane.
+ * Limits:    none of its own: requests are bounded by sessions and by FLOW_ACTIVE.
+ * Standards: none. */
 #ifndef FACTEUR_FLOW_COMMIT_H
 #define FACTEUR_FLOW_COMMIT_H
 

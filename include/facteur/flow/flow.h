@@ -1,12 +1,13 @@
 /* facteur: flow/flow: what the parts of a message's way share.
  * Purpose:   one place for the stores, the pool and the configuration in force.
  * Owner:     flow_init's caller (app) opens the stores and closes them after flow_clear; the parts below are flow's
- * own. Thread:    the loop's. Limits:    bodies in memory: queue.inline_budget; messages worked on at once:
- * FLOW_ACTIVE. Standards: RFC 5321.
+ *            own.
+ * Thread:    the loop's.
+ * Limits:    bodies in memory: queue.inline_budget; messages worked on at once: FLOW_ACTIVE.
+ * Standards: RFC 5321.
  *
  * The way of a message: transaction (envelope and body, its stages) → commit (durable, many at a time) → schedule →
- * local (Maildir) or remote (next hop) → commit again (its row goes, or its retry is noted) → bounce when it cannot be.
- */
+ * local (Maildir) or remote (next hop) → commit again (its row goes, or its retry is noted) → bounce when it cannot be. */
 #ifndef FACTEUR_FLOW_FLOW_H
 #define FACTEUR_FLOW_FLOW_H
 
@@ -20,7 +21,9 @@
 #include "facteur/store/queue.h"
 #include "facteur/store/spool.h"
 
-enum { FLOW_ACTIVE = 4000 /* more wait in queue.db alone */ };
+/* Messages worked on at once; more wait in queue.db alone. Those with a local recipient have room when the others, which
+ * may wait long for a next hop, have taken theirs. */
+enum { FLOW_ACTIVE = 4000, FLOW_ACTIVE_LOCAL = 8000 };
 
 struct flow_stats {
     uint64_t received, received_octets, delivered, relayed, deferred, bounced, refused;

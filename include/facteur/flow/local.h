@@ -1,8 +1,10 @@
 /* facteur: flow/local: delivery into Maildirs.
  * Purpose:   writes many messages in one job, and makes many files durable in one sweep; only then is a delivery
- * reported. Owner:     one per flow. Thread:    the loop's; writing is DISK jobs, making durable is SYNC jobs. Limits:
- * LOCAL_BATCH deliveries a job; at most a quarter of the descriptors for files not yet synced; a sweep after
- *            LOCAL_SYNC_COUNT files or LOCAL_SYNC_MS.
+ *            reported.
+ * Owner:     one per flow.
+ * Thread:    the loop's; writing is DISK jobs, making durable is SYNC jobs.
+ * Limits:    LOCAL_BATCH deliveries a job; at most a quarter of the descriptors for files not yet synced; a sweep
+ *            after LOCAL_SYNC_COUNT files or LOCAL_SYNC_MS.
  * Standards: Maildir. */
 #ifndef FACTEUR_FLOW_LOCAL_H
 #define FACTEUR_FLOW_LOCAL_H

@@ -1,9 +1,11 @@
 /* facteur: flow/schedule: what is to be delivered, and when.
  * Purpose:   keeps the messages that are being worked on, gives their recipients to local and remote delivery, notes
- * retries, asks for bounces, and takes more from queue.db when there is room or something falls due. Owner:     one per
- * flow; it owns the messages given to it. Thread:    the loop's. Limits:    FLOW_ACTIVE messages in memory; the rest
- * waits in queue.db. Bodies are dropped from memory beyond half of queue.inline_budget and read again when their turn
- * comes. Standards: RFC 5321 section 4.5.4.1 (retries), RFC 3461 (notifications). */
+ *            retries, asks for bounces, and takes more from queue.db when there is room or something falls due.
+ * Owner:     one per flow; it owns the messages given to it.
+ * Thread:    the loop's.
+ * Limits:    FLOW_ACTIVE messages in memory; the rest waits in queue.db. Bodies are dropped from memory beyond half
+ *            of queue.inline_budget and read again when their turn comes.
+ * Standards: RFC 5321 section 4.5.4.1 (retries), RFC 3461 (notifications). */
 #ifndef FACTEUR_FLOW_SCHEDULE_H
 #define FACTEUR_FLOW_SCHEDULE_H
 
@@ -28,7 +30,7 @@ void schedule_free(struct schedule **s); /* frees the messages; nothing may be u
 
 /* The due time to commit a new message with: 0 when it will be worked on at once (then queue.db need not index it, and
  * offers it again only after a restart), or now when it has to wait in queue.db for its turn. */
-int64_t schedule_first_due(const struct flow *f);
+int64_t schedule_first_due(const struct flow *f, bool local);
 void schedule_add(struct flow *f, struct queue_message *m); /* just committed; takes it over */
 void schedule_wake(struct flow *f);                         /* looks in queue.db for what is due (start, flush) */
 void schedule_stop(struct flow *f);                         /* begins nothing more */

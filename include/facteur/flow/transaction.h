@@ -1,9 +1,10 @@
 /* facteur: flow/transaction: a message on its way in.
  * Purpose:   envelope, verdicts and body from MAIL to the commit; knows nothing of sockets, so every way in makes the
- * same object and its message goes through the same stages. Owner:     transaction_new's caller, until
- * transaction_free. A commit under way goes on without its owner. Thread:    the loop's. Limits:    those of limits and
- * queue in the snapshot it was made with. Standards: RFC 5321 section 3.3, RFC 6409 section 8 (what submission mends),
- * RFC 3461. */
+ *            same object and its message goes through the same stages.
+ * Owner:     transaction_new's caller, until transaction_free. A commit under way goes on without its owner.
+ * Thread:    the loop's.
+ * Limits:    those of limits and queue in the snapshot it was made with.
+ * Standards: RFC 5321 section 3.3, RFC 6409 section 8 (what submission mends), RFC 3461. */
 #ifndef FACTEUR_FLOW_TRANSACTION_H
 #define FACTEUR_FLOW_TRANSACTION_H
 
@@ -59,7 +60,7 @@ struct transaction {
     const struct stage *stage;
     void (*after_stages)(struct transaction *t, struct verdict *v);
     struct job_scope jobs;
-    bool finished; /* the commit has ended: there is nothing more to be had from it */
+    bool finished;                   /* the commit has ended: there is nothing more to be had from it */
     struct transaction **committing; /* where the commit under way keeps its pointer to this; else NULL */
 };
 

@@ -1,7 +1,10 @@
 /* facteur: mail/limits: the bounds that no configuration moves.
  * Purpose:   one list of protocol constants, each with its reason; limits with a configuration key are in
- * conf/config.h. Owner:     constants. Thread:    any. Limits:    this is they. Standards: RFC 5321 section 4.5.3.1,
- * RFC 4954 section 4, RFC 3461, RFC 5322 section 2.1.1. */
+ *            conf/config.h.
+ * Owner:     constants.
+ * Thread:    any.
+ * Limits:    this is they.
+ * Standards: RFC 5321 section 4.5.3.1, RFC 4954 section 4, RFC 3461, RFC 5322 section 2.1.1. */
 #ifndef FACTEUR_MAIL_LIMITS_H
 #define FACTEUR_MAIL_LIMITS_H
 

@@ -1,9 +1,10 @@
 /* facteur: store/maildir: where mail rests.
  * Purpose:   delivers into Maildir++ folders under derived names, finds an earlier copy, makes deliveries durable in
- * bulk, keeps the size for quotas. Owner:     one struct maildirs per process: <state>/mail. Deliveries are their jobs'
- * own. Thread:    jobs; a mailbox is written by any of them (names never collide). Limits:    names from policy are
- * encoded to file names; opened beneath the held directory, symbolic links refused. Standards: Maildir (tmp, new, cur),
- * Maildir++ (",S=" and ",W=" sizes). Lines end in LF. */
+ *            bulk, keeps the size for quotas.
+ * Owner:     one struct maildirs per process: <state>/mail. Deliveries are their jobs' own.
+ * Thread:    jobs; a mailbox is written by any of them (names never collide).
+ * Limits:    names from policy are encoded to file names; opened beneath the held directory, symbolic links refused.
+ * Standards: Maildir (tmp, new, cur), Maildir++ (",S=" and ",W=" sizes). Lines end in LF. */
 #ifndef FACTEUR_STORE_MAILDIR_H
 #define FACTEUR_STORE_MAILDIR_H
 

@@ -1,9 +1,11 @@
 /* facteur: store/queue: messages in flight, durable.
- * Purpose:   queue.db: envelopes, recipients with their schedule, small bodies. A committed row means a complete body.
+ * Purpose:   queue.db: envelopes, recipients with their schedule, small bodies. A committed row means a complete
+ *            body.
  * Owner:     one struct queue per process, opened at start; used only by jobs of the queue lane (and at start, before
- * the loop runs). The batches are the jobs' own. Thread:    one at a time (the lane). Limits:    sizes of texts are
- * checked when rows are read, as if they came from the network. Standards: SQLite, WAL mode, synchronous=FULL; schema
- * version in user_version. RFC 3461 for the DSN parameters. */
+ *            the loop runs). The batches are the jobs' own.
+ * Thread:    one at a time (the lane).
+ * Limits:    sizes of texts are checked when rows are read, as if they came from the network.
+ * Standards: SQLite, WAL mode, synchronous=FULL; schema version in user_version. RFC 3461 for the DSN parameters. */
 #ifndef FACTEUR_STORE_QUEUE_H
 #define FACTEUR_STORE_QUEUE_H
 
