@@ -1,5 +1,6 @@
 #include "facteur/app/server.h"
 
+#include "facteur/app/crash_mark.h"
 #include "facteur/app/privs.h"
 #include "facteur/base/clock.h"
 #include "facteur/base/log.h"
@@ -343,6 +344,11 @@ static int open_state(struct server *s, struct err *e)
         LOG(ERROR, "no-history", kv_str("reason", e->text), kv_str("advice", "mail is not affected"));
         f->history = NULL;
     }
+    f->after_crash = crash_mark_take(s->config->state);
+    if (f->after_crash)
+        LOG(ERROR, "crashed-before",
+            kv_str("advice", "the former process ended by a fault of its own: please report it"));
+    TRY(crash_mark_install(s->config->state, e));
     sweep_at_start(s);
     return 0;
 }

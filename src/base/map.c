@@ -83,14 +83,20 @@ static void enlarge(struct map *m)
 {
     struct map_entry *old = m->entries;
     size_t old_cap = m->cap;
+    bool rekey = old_cap == MAP_FIRST;
 
-    if (old == NULL)
+    /* Among a handful nobody can make collisions hurt, and small maps are made by the thousand. */
+    if (rekey)
         rand_bytes(m->hash_key, sizeof m->hash_key);
     m->cap = old_cap > 0 ? old_cap * 2 : MAP_FIRST;
     m->entries = mem_array(m->cap, sizeof *m->entries);
-    for (size_t i = 0; old != NULL && i < old_cap; i++)
-        if (old[i].value != NULL)
-            m->entries[place_of(m, (struct slice){ old[i].key, old[i].n }, old[i].hash)] = old[i];
+    for (size_t i = 0; old != NULL && i < old_cap; i++) {
+        if (old[i].value == NULL)
+            continue;
+        if (rekey)
+            old[i].hash = map_hash(m->hash_key, (struct slice){ old[i].key, old[i].n });
+        m->entries[place_of(m, (struct slice){ old[i].key, old[i].n }, old[i].hash)] = old[i];
+    }
     mem_free(old);
 }
 

@@ -52,8 +52,9 @@ static void run_write(struct job *job)
     LIST_EACH (it, &j->items) {
         struct local_item *item = LIST_ENTRY(it, struct local_item, link);
 
-        if (before != NULL && before->a == item->a && before->code == 0)
-            item->d.twin = &before->d;
+        /* The first that was written is the twin of all that follow. */
+        if (before != NULL && before->a == item->a && before->code == 0 && !item->d.spooled)
+            item->d.twin = before->d.twin != NULL ? before->d.twin : &before->d;
         before = item;
         item->code = maildir_deliver(j->maildirs, j->spool, &item->d, &item->err);
     }
@@ -189,6 +190,12 @@ static void sync_done(void *owner, struct job *job)
     arm(l);
 }
 
+/* Twins are synced by one job. */
+static bool next_is_twin(const struct local *l)
+{
+    return LIST_ENTRY(l->written.next, struct local_item, link)->d.twin != NULL;
+}
+
 static void start_sync(struct local *l)
 {
     size_t share = l->written_count / SYNC_JOBS + 1;
@@ -199,7 +206,7 @@ static void start_sync(struct local *l)
     while (l->written_count > 0) {
         struct local_job *j = new_job(l, run_sync, sync_done);
 
-        while (j->count < share && l->written_count > 0) {
+        while (l->written_count > 0 && (j->count < share || next_is_twin(l))) {
             list_push(&j->items, list_pop(&l->written));
             j->count++;
             l->written_count--;

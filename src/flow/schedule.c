@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+enum { CRASHES_MOST = 3 };
+
 enum {
     LOAD_MORE = 1000,           /* messages beyond the active ones that one look into queue.db asks for */
     LOOK_MOST_MS = 3600 * 1000, /* it is looked for due messages at least so often */
@@ -208,8 +210,8 @@ static void run_look(struct job *job)
     j->code = queue_load(j->queue, j->now, j->max, &j->messages, &j->count, &j->next_due, &j->err);
 }
 
-/* A message of an earlier process: the end of that process may have been its doing. The count is durable before the
- * attempt; at the fourth time it is put aside (F29). */
+/* A message of an earlier process that crashed: that may have been its doing. The count is durable before the
+ * attempt; the third time it is put aside (F29). */
 struct recovery {
     struct commit_request request;
     struct flow *f;
@@ -235,7 +237,7 @@ static void hold_poison(struct recovery *rec, struct queue_message *m)
 
     base32_u64(m->id, id);
     LOG(ERROR, "held", kv_str("queue", id), kv_str("from", m->sender),
-        kv_str("reason", "facteur ended four times while it was delivering this message"),
+        kv_str("reason", "facteur crashed three times while it was delivering this message"),
         kv_str("advice", "look at it with 'facteur queue show', then 'facteur queue flush' or 'delete' it"));
     commit_op(&rec->request.ops, QUEUE_FLAGS, m->id, 0)->flags =
         (m->flags & ~(unsigned)QUEUE_UNCLEAN_MASK) | QUEUE_HELD;
@@ -244,7 +246,7 @@ static void hold_poison(struct recovery *rec, struct queue_message *m)
 
         op->attempts = m->recipients[i].attempts;
         op->due_ms = INT64_MAX / 2;
-        op->text = mem_str("held: facteur ended four times while it was delivering this message");
+        op->text = mem_str("held: facteur crashed three times while it was delivering this message");
     }
 }
 
@@ -252,7 +254,11 @@ static void take_recovered(struct flow *f, struct recovery *rec, struct queue_me
 {
     unsigned unclean = m->flags & QUEUE_UNCLEAN_MASK;
 
-    if (unclean == QUEUE_UNCLEAN_MASK) {
+    if (!f->after_crash) {
+        active_begin(active_new(f, m, true));
+        return;
+    }
+    if (unclean + QUEUE_UNCLEAN == CRASHES_MOST * QUEUE_UNCLEAN) {
         hold_poison(rec, m);
         message_free(f, m);
         return;

@@ -58,6 +58,7 @@ struct settlement {
     struct dsn_recipient *told;
     size_t told_count;
     int64_t now, earliest_due;
+    bool relayed;   /* a next hop has taken it for somebody */
     unsigned flags; /* the message's, as they shall be */
     char *header;   /* read for the notification */
 };
@@ -131,6 +132,7 @@ static void retry(struct settlement *x, struct queue_recipient *r, const struct 
 
 static void succeed(struct settlement *x, const struct queue_recipient *r, const struct active_slot *s)
 {
+    x->relayed = x->relayed || s->outcome != OUTCOME_DELIVERED;
     finish(x, r);
     if (s->outcome != OUTCOME_DELIVERED)
         x->a->f->stats.relayed++;
@@ -241,7 +243,7 @@ static void commit_settlement(struct settlement *x)
     }
     schedule_drop_body(x->a->f, x->a->m);
     x->request.done = settled;
-    if (x->a->recovered) /* the shorter it is open, the less a chance end of ours is taken for its doing */
+    if (x->relayed) /* the shorter it is open, the less a power cut makes the next hop get it twice */
         commit_add(x->a->f->commit, &x->request);
     else
         commit_add_lazily(x->a->f->commit, &x->request);

@@ -23,6 +23,7 @@ struct target {
     struct mailbox *box;
     int dir;                 /* new/, or cur/ when an earlier copy is there */
     bool earlier;            /* the name is an earlier copy's */
+    bool linked;             /* the file is another's too, which is durable already or synced with this one */
     char name[MAILDIR_NAME]; /* in dir */
 };
 
@@ -78,8 +79,8 @@ static bool same_file(int spooled, int dir, const char *name)
            a.st_ino == b.st_ino;
 }
 
-/* A spool file is durable already: a link costs no data. Copied where links are not possible. */
-static int link_file(struct spool *s, const struct maildir_delivery *d, const struct target *t, struct err *e)
+/* A spool file is durable already: a link costs no data and no sync. Copied where links are not possible. */
+static int link_file(struct spool *s, const struct maildir_delivery *d, struct target *t, struct err *e)
 {
     int from = spool_read_open(s, d->id, e);
     int r;
@@ -89,17 +90,16 @@ static int link_file(struct spool *s, const struct maildir_delivery *d, const st
     r = t->earlier ? -EEXIST : spool_link(s, d->id, t->dir, t->name);
     if (r == -EEXIST && same_file(from, t->dir, t->name))
         r = 0;
-    if (r == 0)
-        return from; /* it is the same file: its descriptor serves as well */
+    t->linked = r == 0;
     if (r == -EXDEV || r == -EMLINK || r == -EPERM || r == -EOPNOTSUPP || r == -EEXIST)
         r = write_file(d, t, from);
     (void)sys->close(from);
     return r < 0 ? err_set(e, r, "write %s for %s: %s", d->name, d->user, err_text(r)) : r;
 }
 
-/* The colleague's copy is ours too. Its owner may have moved it since, or the file system may not link: then it is
- * written. The link has a descriptor of its own, so that a failed sync of the data is seen by each of them. */
-static int share_file(struct maildirs *m, const struct maildir_delivery *d, const struct target *t)
+/* The colleague's copy is ours too, and shares the sync of its data. Its owner may have moved it since, or the file
+ * system may not link: then it is written. */
+static int share_file(struct maildirs *m, const struct maildir_delivery *d, struct target *t)
 {
     struct mailbox *box = NULL;
     int r = t->earlier ? -EEXIST : mailbox_acquire(m, d->twin->user, &box, NULL);
@@ -108,20 +108,20 @@ static int share_file(struct maildirs *m, const struct maildir_delivery *d, cons
         r = sys->linkat(box->dir_new, d->twin->name, t->dir, t->name);
         mailbox_release(m, &box);
     }
-    if (r == 0)
-        r = sys->openat(t->dir, t->name, O_RDONLY, 0);
-    return r < 0 ? write_file(d, t, -1) : r;
+    t->linked = r == 0;
+    return r < 0 ? write_file(d, t, -1) : 0;
 }
 
 /* In cur/ nothing is synced later, so it is done at once; this only happens in recovery. */
 static int settle_in_cur(const struct target *t, int fd)
 {
-    int r = sys->fsync(fd);
+    int r = t->linked ? 0 : sys->fsync(fd);
 
     if (r == 0)
         r = sys->fsync(t->dir);
     if (r < 0) {
-        (void)sys->close(fd);
+        if (!t->linked)
+            (void)sys->close(fd);
         (void)sys->unlinkat(t->dir, t->name);
         return r;
     }
@@ -192,8 +192,10 @@ static int deliver_once(struct maildirs *m, struct spool *s, struct maildir_deli
     }
     if (fd >= 0 && t.dir == t.box->dir_new)
         memcpy(d->name, t.name, sizeof d->name);
+    if (fd >= 0)
+        d->fd = t.linked ? -1 : fd;
     mailbox_release(m, &t.box);
-    return fd;
+    return fd < 0 ? fd : 0;
 }
 
 int maildir_deliver(struct maildirs *m, struct spool *s, struct maildir_delivery *d, struct err *e)
@@ -206,10 +208,21 @@ int maildir_deliver(struct maildirs *m, struct spool *s, struct maildir_delivery
     r = deliver_once(m, s, d, e);
     if (r == -ENOENT || r == -ESTALE) /* a directory that we held open was removed: make it again, once */
         r = deliver_once(m, s, d, e);
-    if (r < 0)
-        return r;
-    d->fd = r;
-    return 0;
+    return r;
+}
+
+/* What has no descriptor is a link: to a spool file, which is durable, or to a twin before it in the list. */
+static int code_of_link(struct maildir_delivery *const *deliveries, const int *results, size_t i)
+{
+    const struct maildir_delivery *twin = deliveries[i]->twin;
+
+    if (twin == NULL)
+        return 0;
+    while (i-- > 0) {
+        if (deliveries[i] == twin)
+            return results[i];
+    }
+    return -EINVAL; /* not synced with its twin: written anew */
 }
 
 static int by_pointer(const void *a, const void *b)
@@ -248,7 +261,7 @@ void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries
     for (size_t i = 0; i < count; i++) {
         struct maildir_delivery *d = deliveries[i];
 
-        results[i] = d->fd >= 0 ? sys->fsync(d->fd) : 0;
+        results[i] = d->fd >= 0 ? sys->fsync(d->fd) : code_of_link(deliveries, results, i);
         if (d->fd >= 0 && sys->close(d->fd) < 0 && results[i] == 0)
             results[i] = -EIO;
         d->fd = -1;

@@ -27,14 +27,14 @@ struct maildir_delivery {
     int64_t received_ms;
     struct slice body; /* in memory, or … */
     bool spooled;      /* … spool/<id>, which is hard-linked (copied where links are not possible) */
-    /* An earlier, successful delivery of the same body: its file is hard-linked instead of being written again. Or
-     * NULL. */
+    /* A successful delivery of the same body, written and not a link itself: its file is hard-linked instead of being
+     * written again, and the two are synced in one maildir_sync, the twin first. Or NULL. */
     const struct maildir_delivery *twin;
     uint64_t size, wire_size;
     bool maybe_there; /* at recovery or after an unclear end: look for an earlier copy first */
     uint64_t quota;   /* octets, 0: none: -EDQUOT when the mailbox is full */
     /* results */
-    int fd;                  /* open and not yet synced, or -1 when nothing is to be synced (it was there already) */
+    int fd;                  /* open and not yet synced, or -1: a link, which needs no sync of its own */
     char name[MAILDIR_NAME]; /* in new/ */
 };
 

@@ -24,7 +24,7 @@ enum queue_flags {
     QUEUE_RET_HDRS = 16,
     QUEUE_WARNED = 32,
     QUEUE_HELD = 64,
-    QUEUE_UNCLEAN = 256, /* times 0 to 3: how often the process ended while the message was being delivered */
+    QUEUE_UNCLEAN = 256, /* times 0 to 3: how often the process crashed while the message was being delivered */
     QUEUE_UNCLEAN_MASK = 768,
 };
 

@@ -70,7 +70,6 @@ static void deliver(struct maildir_delivery *d)
 
     if (maildir_deliver(maildirs, spool, d, &e) < 0)
         fail_msg("%s", e.text);
-    assert_true(d->fd >= 0);
     assert_int_equal(sync_one(d), 0);
 }
 
@@ -252,6 +251,53 @@ static void test_spooled(void **ctx)
     d.seq = 3;
     assert_int_equal(maildir_deliver(maildirs, spool, &d, NULL), -ENOENT);
     assert_int_equal(count("tmp"), 0);
+}
+
+static int no_sync(int fd)
+{
+    (void)fd;
+    return -EIO;
+}
+
+/* Two recipients of one body share one file and one sync, and its failure. */
+static void test_twins(void **ctx)
+{
+    struct maildir_delivery a = delivery(20), b = delivery(20);
+    struct maildir_delivery *const both[] = { &a, &b };
+    struct sys hooked = sys_kernel;
+    int results[2] = { 1, 1 };
+    struct stat st;
+    char path[1024];
+
+    (void)ctx;
+    b.seq = 1;
+    b.twin = &a;
+    assert_int_equal(maildir_deliver(maildirs, spool, &a, NULL), 0);
+    assert_int_equal(maildir_deliver(maildirs, spool, &b, NULL), 0);
+    assert_true(a.fd >= 0);
+    assert_int_equal(b.fd, -1);
+    (void)snprintf(path, sizeof path, "%s/" ANNA "/new/%s", state.path, b.name);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_nlink, 2);
+    hooked.fsync = no_sync;
+    sys = &hooked;
+    maildir_sync(maildirs, both, 2, results);
+    sys = &sys_kernel;
+    assert_int_equal(results[0], -EIO);
+    assert_int_equal(results[1], -EIO);
+    assert_int_equal(count("new"), 0);
+    b.twin = NULL;
+    hooked.linkat = no_links;
+    assert_int_equal(maildir_deliver(maildirs, spool, &a, NULL), 0);
+    b.twin = &a;
+    sys = &hooked;
+    hooked.fsync = sys_kernel.fsync;
+    assert_int_equal(maildir_deliver(maildirs, spool, &b, NULL), 0);
+    assert_true(b.fd >= 0); /* it could not be linked and was written */
+    maildir_sync(maildirs, both, 2, results);
+    sys = &sys_kernel;
+    assert_int_equal(results[0] | results[1], 0);
+    assert_int_equal(count("new"), 2);
 }
 
 static void test_quota(void **ctx)
@@ -577,6 +623,7 @@ int main(void)
         TEST(test_again),
         TEST(test_half_copy_is_replaced),
         TEST(test_spooled),
+        TEST(test_twins),
         TEST(test_quota),
         TEST(test_failed_sync),
         TEST(test_directories_come_back),
