@@ -10,7 +10,7 @@ enum {
     LAZY_MS = 250,
     RETRY_MS = 2000,                   /* lazy work after a failed commit */
     TIDY_MS = 1000,                    /* of quiet, then the WAL is copied back */
-    WAL_BUSY_OCTETS = 64 * 1024 * 1024 /* beyond this it is copied back under load too */
+    WAL_BUSY_OCTETS = 16 * 1024 * 1024 /* beyond this it is copied back under load too, and its blocks are used again */
 };
 
 struct commit {

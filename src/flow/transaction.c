@@ -180,9 +180,12 @@ enum when transaction_data(struct transaction *t, struct verdict *ret)
 static uint64_t count_lines(struct slice s)
 {
     uint64_t n = 0;
+    ptrdiff_t at;
 
-    for (size_t i = 0; i < s.n; i++)
-        n += s.p[i] == '\n';
+    while ((at = slice_find(s, '\n')) >= 0) {
+        s = slice_skip(s, (size_t)at + 1);
+        n++;
+    }
     return n;
 }
 
