@@ -20,23 +20,18 @@ enum { SOCKET_PATH = 108, DAY_MS = 24 * 3600 * 1000 };
 
 /* --- reload --- */
 
-/* A machine without a store of authorities still receives and delivers; only next hops that must be verified wait. */
 static int load_client(const struct config *config, struct tls_client *kept, struct tls_client **ret, struct err *e)
 {
-    int code;
-
-    *ret = NULL;
     if (kept != NULL && tls_client_is_current(kept, config->tls.ca)) {
         *ret = tls_client_ref(kept);
         return 0;
     }
-    code = tls_client_new(config->tls.ca, ret, e);
-    if (code == 0 || config->tls.ca != NULL)
-        return code;
-    LOG(WARNING, "no-authorities", kv_str("reason", e->text),
-        kv_str("advice", "install ca-certificates or set tls.ca; until then mail is relayed without TLS, or waits "
-                         "where TLS is asked for"));
-    *e = (struct err){ 0 };
+    TRY(tls_client_new(config->tls.ca, ret, e));
+    if (!tls_client_has_authorities(*ret))
+        LOG(WARNING, "no-authorities",
+            kv_str("advice",
+                   "install ca-certificates or set tls.ca; until then no next hop can be verified, and mail for "
+                   "those that must be verified waits"));
     return 0;
 }
 

@@ -34,7 +34,7 @@ json_t *server_status(void *server);
 json_t *server_listeners_json(const struct server *s);
 
 /* Reads the certificates of a configuration; *ret NULL when it names none. `kept` is used again when its file has not
- * changed; *ret_client may become NULL. */
+ * changed. */
 int server_load_tls(const struct config *config, struct tls_client *kept, struct tls_server **ret,
                     struct tls_client **ret_client, struct err *e) MUST_USE;
 

@@ -240,33 +240,48 @@ static const char *ca_path(const char *ca_file)
     return ca_file != NULL ? ca_file : "/etc/ssl/certs/ca-certificates.crt";
 }
 
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
 bool tls_client_is_current(const struct tls_client *t, const char *ca_file)
 {
-    struct stat now;
+    struct stat now = { 0 };
 
     ca_file = ca_path(ca_file);
-    return strcmp(ca_file, t->ca_file) == 0 && stat(ca_file, &now) == 0 && now.st_dev == t->ca_seen.st_dev &&
-           now.st_ino == t->ca_seen.st_ino && now.st_size == t->ca_seen.st_size &&
-           now.st_mtim.tv_sec == t->ca_seen.st_mtim.tv_sec && now.st_mtim.tv_nsec == t->ca_seen.st_mtim.tv_nsec;
+    return strcmp(ca_file, t->ca_file) == 0 && (stat(ca_file, &now) == 0 || errno == ENOENT) &&
+           same_file(&now, &t->ca_seen);
+}
+
+bool tls_client_has_authorities(const struct tls_client *t)
+{
+    return t->trust.raw.p != NULL;
+}
+
+static int read_authorities(struct tls_client *t, struct err *e)
+{
+    char why[128];
+    int rc = mbedtls_x509_crt_parse_file(&t->trust, t->ca_file);
+
+    /* A positive count is certificates of a kind that this library cannot read: the others stay good. */
+    if (rc < 0 || t->trust.raw.p == NULL)
+        return err_set(e, -EINVAL, "certificates of authorities, %s: %s", t->ca_file,
+                       rc < 0 ? tls_error(rc, why, sizeof why) : "none can be read");
+    return 0;
 }
 
 static int start_client(struct tls_client *t, const char *ca_file, struct err *e)
 {
-    char why[128];
-    int rc;
-
     mbedtls_ssl_config_init(&t->conf);
     mbedtls_x509_crt_init(&t->trust);
     TRY(start_conf(&t->conf, &t->rng, MBEDTLS_SSL_IS_CLIENT, e));
-    ca_file = ca_path(ca_file);
-    if (stat(ca_file, &t->ca_seen) < 0)
-        return err_set(e, -errno, "certificates of authorities, %s: %s", ca_file, err_text(-errno));
-    t->ca_file = mem_str(ca_file);
-    rc = mbedtls_x509_crt_parse_file(&t->trust, ca_file);
-    /* A positive count is certificates of a kind that this library cannot read: the others stay good. */
-    if (rc < 0 || t->trust.raw.p == NULL)
-        return err_set(e, -EINVAL, "certificates of authorities, %s: %s", ca_file,
-                       rc < 0 ? tls_error(rc, why, sizeof why) : "none can be read");
+    t->ca_file = mem_str(ca_path(ca_file));
+    if (stat(t->ca_file, &t->ca_seen) == 0)
+        TRY(read_authorities(t, e));
+    else if (ca_file != NULL || errno != ENOENT)
+        return err_set(e, -errno, "certificates of authorities, %s: %s", t->ca_file, err_text(-errno));
     mbedtls_ssl_conf_ca_chain(&t->conf, &t->trust, NULL);
     /* Always looked at; what is wrong decides in on_verify of tls_session.c whether the handshake goes on. */
     mbedtls_ssl_conf_authmode(&t->conf, MBEDTLS_SSL_VERIFY_REQUIRED);

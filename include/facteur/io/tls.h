@@ -32,6 +32,8 @@ int64_t tls_server_expires(const struct tls_server *t); /* wall ms of the first 
 
 /* `ca_file` NULL: the system's store (/etc/ssl/certs/ca-certificates.crt, or SSL_CERT_FILE). */
 int tls_client_new(const char *ca_file, struct tls_client **ret, struct err *e) MUST_USE;
+/* False when the system has no store: connections are encrypted all the same, but none can be verified. */
+bool tls_client_has_authorities(const struct tls_client *t);
 /* Whether `ca_file` still is the file that was read (path, inode, size, time of change): then a reload keeps t, as
  * reading a system's store takes tens of milliseconds. */
 bool tls_client_is_current(const struct tls_client *t, const char *ca_file);

@@ -358,6 +358,27 @@ static void bad_files_are_named(void **state)
     assert_memory_equal(tls_library(), "mbedTLS ", 8);
 }
 
+/* A machine without ca-certificates: encrypted all the same where nobody asks for proof, refused where somebody does. */
+static void a_system_without_authorities(void **state)
+{
+    struct certs *c = *state, blind = *c;
+
+    assert_int_equal(setenv("SSL_CERT_FILE", "/nonexistent/store.pem", 1), 0);
+    assert_int_equal(tls_client_new(NULL, &blind.trusting, NULL), 0);
+    assert_false(tls_client_has_authorities(blind.trusting));
+    assert_true(tls_client_is_current(blind.trusting, NULL));
+    assert_int_equal(unsetenv("SSL_CERT_FILE"), 0);
+    for (int verify = 0; verify < 2; verify++) {
+        struct wire w = { 0 };
+
+        wire_open(c->p, &w);
+        secure(&blind, &w, "a.example", verify);
+        assert_int_equal(w.client.tls_status < 0, verify);
+        wire_shut(c->p, &w);
+    }
+    tls_client_unref(&blind.trusting);
+}
+
 /* ---- against another implementation ---- */
 
 struct visits {
@@ -456,6 +477,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_peer_that_leaves_or_sleeps_in_the_handshake, open_certs, shut_certs),
         cmocka_unit_test_setup_teardown(a_hello_behind_a_proxy_header, open_certs, shut_certs),
         cmocka_unit_test_setup_teardown(bad_files_are_named, open_certs, shut_certs),
+        cmocka_unit_test_setup_teardown(a_system_without_authorities, open_certs, shut_certs),
         cmocka_unit_test_setup_teardown(openssl_can_talk_to_us_and_resume, open_certs, shut_certs),
     };
 
