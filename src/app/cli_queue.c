@@ -278,6 +278,39 @@ static void put_event(FILE *out, const json_t *event)
     fputc('\n', out);
 }
 
+static void put_events(FILE *out, const json_t *events)
+{
+    if (json_array_size(events) > 0)
+        fputs("\nHistory:\n", out);
+    for (size_t i = 0; i < json_array_size(events); i++)
+        put_event(out, json_array_get(events, i));
+}
+
+static bool is_in_queue(struct client *client, const char *id)
+{
+    json_t *answer = NULL;
+    int code = client_call(client, json_pack("{ss ss}", "do", "queue-show", "id", id), &answer, NULL);
+
+    json_decref(answer);
+    return code != -ENOENT;
+}
+
+/* What became of a message that has left the queue. */
+static int show_finished(const struct cli *c, const char *id, json_t *events)
+{
+    if (cli_value(c, "json") != NULL) {
+        json_t *message = json_pack("{ss sb sO}", "id", id, "finished", 1, "events", events);
+
+        cli_put_json(c->out, message);
+        json_decref(message);
+        return EX_OK;
+    }
+    put_field(c->out, "Message:", id);
+    put_field(c->out, "State:", "finished: it is not in the queue any more");
+    put_events(c->out, events);
+    return EX_OK;
+}
+
 static int show(const struct cli *c, struct client *client, const char *id)
 {
     json_t *message = NULL, *history = NULL, *events;
@@ -285,20 +318,22 @@ static int show(const struct cli *c, struct client *client, const char *id)
 
     if (cli_value(c, "body") != NULL)
         return put_body(c, client, id, INT64_MAX, true);
-    code = fetch_message(c, client, id, &message);
+    code = cli_ask(c, client, json_pack("{ss ss}", "do", "queue-history", "id", id), &history);
     if (code != EX_OK)
         return code;
-    code = cli_ask(c, client, json_pack("{ss ss}", "do", "queue-history", "id", id), &history);
     events = json_object_get(history, "events");
+    if (json_array_size(events) > 0 && !is_in_queue(client, id)) {
+        code = show_finished(c, id, events);
+        json_decref(history);
+        return code;
+    }
+    code = fetch_message(c, client, id, &message);
     if (code == EX_OK && cli_value(c, "json") != NULL) {
         json_object_set(message, "events", events);
         cli_put_json(c->out, message);
     } else if (code == EX_OK) {
         put_envelope(c->out, message);
-        if (json_array_size(events) > 0)
-            fputs("\nHistory:\n", c->out);
-        for (size_t i = 0; i < json_array_size(events); i++)
-            put_event(c->out, json_array_get(events, i));
+        put_events(c->out, events);
         fputs("\nHeader:\n", c->out);
         code = put_body(c, client, id, number_of(message, "header_size"), false);
     }

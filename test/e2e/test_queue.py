@@ -1,6 +1,8 @@
 """The queue commands, and what is told of a message afterwards."""
 import os
+import signal
 import sqlite3
+import threading
 import time
 
 from lib import ANNA, BERT, HOST, Server, message, wait_until
@@ -205,3 +207,49 @@ def test_delivered_files_are_recognised_after_a_crash(t):
     s.start()
     s.wait_queue_empty()
     assert len(s.mail()) == 5, sorted(os.listdir(new)) + sorted(os.listdir(cur))
+
+
+def test_finished_message_still_has_a_history(t):
+    s = Server(t)
+    s.send(message("done"))
+    s.wait_mail()
+    s.wait_queue_empty()
+    queue_id = next(line.split("queue=")[1].split()[0] for line in s.log().splitlines() if "event=accepted" in line)
+    shown = wait_until("the history", lambda: "delivered" in (out := s.run("queue", "show", queue_id, check=False).stdout) and out)
+    assert "finished" in shown, shown
+    assert s.json("queue", "show", queue_id)["finished"] is True
+
+
+def end_by(s, signum):
+    process, s.process = s.process, None
+    process.send_signal(signum)
+    process.wait()
+
+
+def under_way(t, hop):
+    wait_until("the message at the next hop", hop.is_set)
+    hop.clear()
+
+
+def test_message_that_brings_it_down_is_held(t):
+    """Three crashes in hand hold it; a kill -9 or a power cut is not its doing."""
+    hop, end = threading.Event(), threading.Event()
+
+    def hang(verb, argument, session):
+        if verb == "MAIL":
+            hop.set()
+            end.wait(60)
+
+    sink = Sink(t, hang)
+    s = Server(t, {"relay": {"trusted": ["127.0.0.1/32"], "smarthost": {"host": HOST, "port": sink.port, "tls": "none"}}})
+    s.send(message("poison"), to=["x@example.net"], sender=ANNA)
+    for signum in (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGABRT, signal.SIGABRT, signal.SIGABRT):
+        under_way(t, hop)
+        end_by(s, signum)
+        s.start()
+    held = wait_until("the message held", lambda: [m for m in s.queue() if "held" in str(m)])
+    assert "event=held" in s.log() and held[0]["id"] in s.log(), s.log()
+    hop.clear()
+    s.run("queue", "flush", held[0]["id"])
+    under_way(t, hop)
+    end.set()
