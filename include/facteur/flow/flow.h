@@ -40,7 +40,7 @@ struct flow {
     struct history *history; /* NULL: none is kept */
     struct dns *dns;
     struct counters *counters;
-    bool after_crash; /* the former process ended by a fault of its own: its messages are suspects */
+    bool after_crash;       /* the former process ended by a fault of its own: its messages are suspects */
     struct tls_client *tls; /* for next hops: a reference, flow's own from flow_start on; or NULL */
     /* kept */
     struct config *config; /* the newest snapshot; a transaction holds its own */
