@@ -1,3 +1,3 @@
+#include <uv.h>
 #include "facteur/base/absent.h"
 #include <stdio.h>
-#include <uv.h>
