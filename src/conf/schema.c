@@ -299,7 +299,7 @@ static const struct field queue_fields[] = {
       .meaning = "After this long an undelivered message is returned to its sender." },
     { "warn_after", &type_duration, AT(queue.warn_after), .preset = "4h", RANGE(0, 60 * DAY), .example = "0",
       .meaning = "After this long the sender is told of the delay; 0: never." },
-    { "inline_limit", &type_size, AT(queue.inline_limit), .preset = "128 KiB", RANGE(0, 16 * MIB), .example = "64 KiB",
+    { "inline_limit", &type_size, AT(queue.inline_limit), .preset = "32 KiB", RANGE(0, 16 * MIB), .example = "64 KiB",
       .meaning = "Larger bodies are kept in files of their own instead of the queue's database." },
     { "inline_budget", &type_size, AT(queue.inline_budget), RANGE(1 * MIB, 64 * GIB), .example = "16 MiB",
       .meaning = "Octets of all bodies in memory; at most `limits.memory`. Default: half of it." },
