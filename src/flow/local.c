@@ -21,7 +21,7 @@ struct local {
     unsigned writing, syncing; /* jobs */
     struct timer *timer;
     bool armed, hurry;
-    bool soon; /* something recovered is among what is written: its count of unclean ends is open meanwhile */
+    bool soon; /* something recovered is among what is written: a crash before its end would count against it */
 };
 
 /* One recipient's copy. Its texts and body are the active message's, which lives until the outcome. */

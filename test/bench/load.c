@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_IN = 4096, EVENTS = 256, ENVELOPE_MAX = 65536 };
+enum { LINE_MAX_IN = 4096, EVENTS = 256, ENVELOPE_MAX = 65536, DEADLINE_S = 300 };
 
 enum step { GREETING, HELO, MAIL, RCPT, DATA, ENVELOPE, END, QUIT, PAUSE, DONE };
 
@@ -477,6 +477,7 @@ int main(int argc, char **argv)
     int64_t began_ns;
 
     options(argc, argv);
+    (void)alarm(DEADLINE_S);
     make_body();
     make_envelope();
     load.took_us = calloc(load.messages, sizeof(*load.took_us));
