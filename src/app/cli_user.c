@@ -232,17 +232,23 @@ static int write_user(const struct cli *c, const struct config *config, const ch
     return code;
 }
 
+/* What every command that changes a user needs; *config stays NULL where there is none to free. */
+static int begin_change(const struct cli *c, struct config **config, char key[KEY_MAX])
+{
+    int code = cli_load(c, config);
+
+    if (*config == NULL)
+        return code;
+    code = wants_users_file(c, *config);
+    return code == EX_OK ? user_key(c, *config, key) : code;
+}
+
 int cli_run_user_add(struct cli *c)
 {
     struct config *config = NULL;
     char key[KEY_MAX];
-    int code = cli_load(c, &config);
+    int code = begin_change(c, &config, key);
 
-    if (config == NULL)
-        return code;
-    code = wants_users_file(c, config);
-    if (code == EX_OK)
-        code = user_key(c, config, key);
     if (code == EX_OK && config_user(config, key) != NULL)
         code = cli_fail(c, EX_DATAERR, "%s is a user already (%s:%u)", key, config_user(config, key)->at.file,
                         config_user(config, key)->at.line);
@@ -265,13 +271,8 @@ int cli_run_user_passwd(struct cli *c)
 {
     struct config *config = NULL;
     char key[KEY_MAX];
-    int code = cli_load(c, &config);
+    int code = begin_change(c, &config, key);
 
-    if (config == NULL)
-        return code;
-    code = wants_users_file(c, config);
-    if (code == EX_OK)
-        code = user_key(c, config, key);
     if (code == EX_OK && config_user(config, key) == NULL)
         code = cli_fail(c, EX_NOUSER, "there is no user %s", key);
     if (code == EX_OK)
@@ -313,13 +314,8 @@ int cli_run_user_del(struct cli *c)
 {
     struct config *config = NULL;
     char key[KEY_MAX], question[KEY_MAX + 32];
-    int code = cli_load(c, &config);
+    int code = begin_change(c, &config, key);
 
-    if (config == NULL)
-        return code;
-    code = wants_users_file(c, config);
-    if (code == EX_OK)
-        code = user_key(c, config, key);
     if (code == EX_OK && config_user(config, key) == NULL)
         code = cli_fail(c, EX_NOUSER, "there is no user %s", key);
     if (code == EX_OK && cli_value(c, "yes") == NULL) {

@@ -54,15 +54,12 @@ static void run_piece(struct job *job)
 }
 
 static void piece_dropped(struct job *job);
-static void piece_done(void *owner, struct job *job);
 
 static void start_job(struct body_store *b)
 {
     b->running = true;
     b->job.run = run_piece;
-    b->job.done = piece_done;
-    b->job.drop = piece_dropped;
-    b->job.owner = b;
+    b->job.drop = piece_dropped; /* and no done: it ends also when nobody waits any more */
     job_start(b->f->pool, JOB_DISK, NULL, &b->job);
 }
 
@@ -103,12 +100,6 @@ static void dismiss(struct body_store *b)
         return;
     }
     destroy(b);
-}
-
-static void piece_done(void *owner, struct job *job)
-{
-    (void)owner;
-    (void)job; /* all is done in piece_dropped, which also comes when nobody waits any more */
 }
 
 static void after_piece(struct body_store *b)

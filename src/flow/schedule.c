@@ -5,15 +5,11 @@
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
 #include "facteur/base/rand.h"
-#include "facteur/flow/bounce.h"
-#include "facteur/flow/chronicle.h"
 #include "facteur/flow/commit.h"
-#include "facteur/flow/local.h"
 #include "facteur/io/timer.h"
 #include "schedule_priv.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 enum { CRASHES_MOST = 3 };
 

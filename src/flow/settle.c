@@ -236,10 +236,7 @@ static void commit_settlement(struct settlement *x)
         add->kind = QUEUE_ADD;
         add->message = x->notification;
         add->id = x->notification->id;
-        add->link.next = x->request.ops.next;
-        add->link.prev = &x->request.ops;
-        x->request.ops.next->prev = &add->link;
-        x->request.ops.next = &add->link;
+        list_push(x->request.ops.next, &add->link);
     }
     schedule_drop_body(x->a->f, x->a->m);
     x->request.done = settled;
