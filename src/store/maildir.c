@@ -20,7 +20,7 @@ enum { COPY_PIECE = 64 * 1024, QUOTA_RECOUNT_MS = 10000 };
 
 /* Where one delivery goes. */
 struct target {
-    struct mailbox *box;
+    struct opened *box;
     int dir;                 /* new/, or cur/ when an earlier copy is there */
     bool earlier;            /* the name is an earlier copy's */
     bool linked;             /* the file is another's too, which is durable already or synced with this one */
@@ -101,12 +101,12 @@ static int link_file(struct spool *s, const struct maildir_delivery *d, struct t
  * system may not link: then it is written. */
 static int share_file(struct maildirs *m, const struct maildir_delivery *d, struct target *t)
 {
-    struct mailbox *box = NULL;
-    int r = t->earlier ? -EEXIST : mailbox_acquire(m, d->twin->user, &box, NULL);
+    struct opened *box = NULL;
+    int r = t->earlier ? -EEXIST : opened_acquire(m, d->twin->user, &box, NULL);
 
     if (r == 0) {
         r = sys->linkat(box->dir_new, d->twin->name, t->dir, t->name);
-        mailbox_release(m, &box);
+        opened_release(m, &box);
     }
     t->linked = r == 0;
     return r < 0 ? write_file(d, t, -1) : 0;
@@ -138,7 +138,7 @@ static int deliver_to(struct maildirs *m, struct spool *s, struct maildir_delive
     if (!t->earlier)
         memcpy(t->name, d->name, sizeof t->name);
     if (in_cur) {
-        t->dir = mailbox_dir(m, d->user, "cur");
+        t->dir = opened_dir(m, d->user, "cur");
         if (t->dir < 0)
             return err_set(e, t->dir, "open cur/ of %s: %s", d->user, err_text(t->dir));
     }
@@ -153,14 +153,14 @@ static int deliver_to(struct maildirs *m, struct spool *s, struct maildir_delive
 }
 
 /* Takes the message's room, if there is a quota and it leaves that much. */
-static int take_room(struct maildirs *m, struct mailbox *box, const struct maildir_delivery *d, struct err *e)
+static int take_room(struct maildirs *m, struct opened *box, const struct maildir_delivery *d, struct err *e)
 {
     int64_t max_age = INT64_MAX;
 
     for (int i = 0; d->quota > 0 && i < 2; i++) {
         bool fits;
 
-        TRY(mailbox_measure(m, box, max_age, e));
+        TRY(opened_measure(m, box, max_age, e));
         (void)pthread_mutex_lock(&m->lock);
         fits = d->size <= d->quota && box->octets <= d->quota - d->size;
         (void)pthread_mutex_unlock(&m->lock);
@@ -170,7 +170,7 @@ static int take_room(struct maildirs *m, struct mailbox *box, const struct maild
             return err_set(e, -EDQUOT, "the mailbox of %s is full", d->user);
         max_age = QUOTA_RECOUNT_MS; /* its owner may have deleted mail since it was counted */
     }
-    mailbox_count(m, box, 1, d->size);
+    opened_count(m, box, 1, d->size);
     return 0;
 }
 
@@ -179,22 +179,22 @@ static int deliver_once(struct maildirs *m, struct spool *s, struct maildir_deli
     struct target t = { 0 };
     int fd;
 
-    TRY(mailbox_acquire(m, d->user, &t.box, e));
+    TRY(opened_acquire(m, d->user, &t.box, e));
     fd = take_room(m, t.box, d, e);
     if (fd == 0) {
         fd = deliver_to(m, s, d, &t, e);
         if (fd < 0)
-            mailbox_count(m, t.box, -1, d->size);
+            opened_count(m, t.box, -1, d->size);
         if (fd == -ENOENT || fd == -ESTALE)
-            mailbox_stale(m, t.box);
+            opened_stale(m, t.box);
         else if (fd >= 0 && t.earlier)
-            mailbox_count(m, t.box, -1, d->size); /* it was counted when it came first */
+            opened_count(m, t.box, -1, d->size); /* it was counted when it came first */
     }
     if (fd >= 0 && t.dir == t.box->dir_new)
         memcpy(d->name, t.name, sizeof d->name);
     if (fd >= 0)
         d->fd = t.linked ? -1 : fd;
-    mailbox_release(m, &t.box);
+    opened_release(m, &t.box);
     return fd < 0 ? fd : 0;
 }
 
@@ -227,13 +227,13 @@ static int code_of_link(struct maildir_delivery *const *deliveries, const int *r
 
 static int by_pointer(const void *a, const void *b)
 {
-    const struct mailbox *x = *(struct mailbox *const *)a, *y = *(struct mailbox *const *)b;
+    const struct opened *x = *(struct opened *const *)a, *y = *(struct opened *const *)b;
 
     return x < y ? -1 : x > y;
 }
 
 /* Syncs each new/ once; boxes is sorted. Answers into codes, which stand beside boxes. */
-static void sync_directories(struct mailbox *const *boxes, size_t count, int *codes)
+static void sync_directories(struct opened *const *boxes, size_t count, int *codes)
 {
     for (size_t i = 0; i < count; i++) {
         if (boxes[i] == NULL)
@@ -242,17 +242,17 @@ static void sync_directories(struct mailbox *const *boxes, size_t count, int *co
     }
 }
 
-static int code_of(struct mailbox *const *boxes, const int *codes, size_t count, struct mailbox *box)
+static int code_of(struct opened *const *boxes, const int *codes, size_t count, struct opened *box)
 {
-    struct mailbox *const *at = bsearch(&box, boxes, count, sizeof(struct mailbox *), by_pointer);
+    struct opened *const *at = bsearch(&box, boxes, count, sizeof(struct opened *), by_pointer);
 
     return codes[at - boxes];
 }
 
 void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries, size_t count, int *results)
 {
-    struct mailbox **held = mem_array(count, sizeof(struct mailbox *));
-    struct mailbox **sorted = mem_array(count, sizeof(struct mailbox *));
+    struct opened **held = mem_array(count, sizeof(struct opened *));
+    struct opened **sorted = mem_array(count, sizeof(struct opened *));
     int *codes = mem_array(count, sizeof(int));
 
     for (size_t i = 0; i < count; i++) /* all on their way before the first is waited for */
@@ -265,11 +265,11 @@ void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries
         if (d->fd >= 0 && sys->close(d->fd) < 0 && results[i] == 0)
             results[i] = -EIO;
         d->fd = -1;
-        if (mailbox_acquire(m, d->user, &held[i], NULL) < 0)
+        if (opened_acquire(m, d->user, &held[i], NULL) < 0)
             results[i] = results[i] < 0 ? results[i] : -EIO;
         sorted[i] = held[i];
     }
-    qsort(sorted, count, sizeof(struct mailbox *), by_pointer);
+    qsort(sorted, count, sizeof(struct opened *), by_pointer);
     sync_directories(sorted, count, codes);
     for (size_t i = 0; i < count; i++) {
         if (held[i] == NULL)
@@ -278,13 +278,13 @@ void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries
             results[i] = code_of(sorted, codes, count, held[i]);
         if (results[i] < 0) {
             (void)sys->unlinkat(held[i]->dir_new, deliveries[i]->name);
-            mailbox_count(m, held[i], -1, deliveries[i]->size);
-            mailbox_stale(m, held[i]); /* and with it the list of earlier copies */
+            opened_count(m, held[i], -1, deliveries[i]->size);
+            opened_stale(m, held[i]); /* and with it the list of earlier copies */
         }
     }
     for (size_t i = 0; i < count; i++)
         if (held[i] != NULL)
-            mailbox_release(m, &held[i]);
+            opened_release(m, &held[i]);
     mem_free(held);
     mem_free(sorted);
     mem_free(codes);

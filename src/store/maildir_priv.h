@@ -25,7 +25,7 @@ enum {
 
 struct earlier; /* the earlier copies found in one mailbox */
 
-struct mailbox {
+struct opened {
     struct link link; /* in maildirs.recent, the last used first */
     char *user;
     int tmp, dir_new; /* -1 while closed */
@@ -50,22 +50,22 @@ struct maildirs {
 };
 
 /* Makes what is missing, opens tmp/ and new/, and holds the mailbox until it is released. */
-int mailbox_acquire(struct maildirs *m, const char *user, struct mailbox **ret, struct err *e) MUST_USE;
-void mailbox_release(struct maildirs *m, struct mailbox **box);
-void mailbox_stale(struct maildirs *m, struct mailbox *box); /* its directories are not what they were */
+int opened_acquire(struct maildirs *m, const char *user, struct opened **ret, struct err *e) MUST_USE;
+void opened_release(struct maildirs *m, struct opened **box);
+void opened_stale(struct maildirs *m, struct opened *box); /* its directories are not what they were */
 
 /* Adds to (or takes from) the counted size. */
-void mailbox_count(struct maildirs *m, struct mailbox *box, int messages, uint64_t octets);
+void opened_count(struct maildirs *m, struct opened *box, int messages, uint64_t octets);
 
 /* Counts a mailbox whose size is not known, or that was counted more than max_age_ms ago. */
-int mailbox_measure(struct maildirs *m, struct mailbox *box, int64_t max_age_ms, struct err *e) MUST_USE;
+int opened_measure(struct maildirs *m, struct opened *box, int64_t max_age_ms, struct err *e) MUST_USE;
 
 /* An open directory of the mailbox: "cur". */
-int mailbox_dir(struct maildirs *m, const char *user, const char *name) MUST_USE;
+int opened_dir(struct maildirs *m, const char *user, const char *name) MUST_USE;
 
 /* An earlier copy of (id, seq) in new/ or cur/: true with its name and place. Reads both directories once, then keeps
  * the list for a while. */
-bool earlier_find(struct maildirs *m, struct mailbox *box, uint64_t id, uint32_t seq, bool *ret_in_cur,
+bool earlier_find(struct maildirs *m, struct opened *box, uint64_t id, uint32_t seq, bool *ret_in_cur,
                   char name[MAILDIR_NAME]);
 void earlier_free(struct earlier **list);
 

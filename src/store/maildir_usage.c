@@ -62,7 +62,7 @@ static int measure_entry(void *ctx, int root, const char *name)
     return 0;
 }
 
-int mailbox_measure(struct maildirs *m, struct mailbox *box, int64_t max_age_ms, struct err *e)
+int opened_measure(struct maildirs *m, struct opened *box, int64_t max_age_ms, struct err *e)
 {
     struct measure w = { 0 };
     bool known;
@@ -73,7 +73,7 @@ int mailbox_measure(struct maildirs *m, struct mailbox *box, int64_t max_age_ms,
     (void)pthread_mutex_unlock(&m->lock);
     if (known)
         return 0;
-    root = mailbox_dir(m, box->user, "");
+    root = opened_dir(m, box->user, "");
     if (root < 0)
         return err_set(e, root, "open the mailbox of %s: %s", box->user, err_text(root));
     measure_folder(root, ".", &w);
@@ -90,7 +90,7 @@ int mailbox_measure(struct maildirs *m, struct mailbox *box, int64_t max_age_ms,
     return 0;
 }
 
-void mailbox_count(struct maildirs *m, struct mailbox *box, int messages, uint64_t octets)
+void opened_count(struct maildirs *m, struct opened *box, int messages, uint64_t octets)
 {
     (void)pthread_mutex_lock(&m->lock);
     if (box->counted && messages > 0) {
@@ -105,18 +105,18 @@ void mailbox_count(struct maildirs *m, struct mailbox *box, int messages, uint64
 
 int maildir_usage(struct maildirs *m, const char *user, uint64_t *ret_octets, uint64_t *ret_messages, struct err *e)
 {
-    struct mailbox *box;
+    struct opened *box;
     int r;
 
-    TRY(mailbox_acquire(m, user, &box, e));
-    r = mailbox_measure(m, box, USAGE_MAX_AGE_MS, e);
+    TRY(opened_acquire(m, user, &box, e));
+    r = opened_measure(m, box, USAGE_MAX_AGE_MS, e);
     if (r == 0) {
         (void)pthread_mutex_lock(&m->lock);
         *ret_octets = box->octets;
         *ret_messages = box->messages;
         (void)pthread_mutex_unlock(&m->lock);
     }
-    mailbox_release(m, &box);
+    opened_release(m, &box);
     return r;
 }
 
@@ -175,7 +175,7 @@ static struct earlier *earlier_read(struct maildirs *m, const char *user, uint64
     list->from = from;
     list->read_ms = clock_mono_ms();
     for (size_t i = 0; i < 2; i++) {
-        int fd = mailbox_dir(m, user, parts[i]);
+        int fd = opened_dir(m, user, parts[i]);
 
         if (fd < 0)
             continue;
@@ -191,7 +191,7 @@ static bool earlier_fresh(const struct earlier *list, uint64_t id)
     return list != NULL && id >= list->from && clock_mono_ms() - list->read_ms <= MAILBOX_EARLIER_MS;
 }
 
-bool earlier_find(struct maildirs *m, struct mailbox *box, uint64_t id, uint32_t seq, bool *ret_in_cur,
+bool earlier_find(struct maildirs *m, struct opened *box, uint64_t id, uint32_t seq, bool *ret_in_cur,
                   char name[MAILDIR_NAME])
 {
     struct delivery_key key = { id, seq };

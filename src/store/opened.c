@@ -53,7 +53,7 @@ int maildirs_open(const char *state, struct maildirs **ret, struct err *e)
     return 0;
 }
 
-static void box_close(struct maildirs *m, struct mailbox *box)
+static void box_close(struct maildirs *m, struct opened *box)
 {
     if (box->tmp < 0)
         return;
@@ -64,7 +64,7 @@ static void box_close(struct maildirs *m, struct mailbox *box)
 }
 
 /* Takes it out of the table; who holds it goes on with it. */
-static void box_forget(struct maildirs *m, struct mailbox *box)
+static void box_forget(struct maildirs *m, struct opened *box)
 {
     list_unlink(&box->link);
     (void)map_take(&m->by_user, slice_str(box->user));
@@ -72,7 +72,7 @@ static void box_forget(struct maildirs *m, struct mailbox *box)
     box->orphan = true;
 }
 
-static void box_free(struct maildirs *m, struct mailbox *box)
+static void box_free(struct maildirs *m, struct opened *box)
 {
     if (!box->orphan)
         box_forget(m, box);
@@ -87,7 +87,7 @@ void maildirs_close(struct maildirs **m)
     if (*m == NULL)
         return;
     LIST_EACH (it, &(*m)->recent) {
-        box_free(*m, LIST_ENTRY(it, struct mailbox, link));
+        box_free(*m, LIST_ENTRY(it, struct opened, link));
     }
     map_clear(&(*m)->by_user);
     (void)sys->close((*m)->state);
@@ -141,7 +141,7 @@ static int open_root(struct maildirs *m, const char *user, bool sync)
     return r;
 }
 
-int mailbox_dir(struct maildirs *m, const char *user, const char *name)
+int opened_dir(struct maildirs *m, const char *user, const char *name)
 {
     int root = open_root(m, user, false);
     int r;
@@ -153,7 +153,7 @@ int mailbox_dir(struct maildirs *m, const char *user, const char *name)
     return r;
 }
 
-static int box_open(struct maildirs *m, struct mailbox *box)
+static int box_open(struct maildirs *m, struct opened *box)
 {
     static const char *const names[] = { "tmp", "new", "cur" };
     int fds[3] = { -1, -1, -1 };
@@ -195,7 +195,7 @@ static void shrink(struct maildirs *m)
 {
     for (struct link *it = m->recent.prev, *before = it->prev;
          it != &m->recent && (m->open > MAILBOXES_OPEN || m->known > MAILBOXES_KNOWN); it = before, before = it->prev) {
-        struct mailbox *box = LIST_ENTRY(it, struct mailbox, link);
+        struct opened *box = LIST_ENTRY(it, struct opened, link);
 
         if (box->users > 0)
             continue;
@@ -207,7 +207,7 @@ static void shrink(struct maildirs *m)
 }
 
 /* Closes directories that may not be the mailbox's any more; a mailbox that is in use gets a successor. */
-static struct mailbox *renew(struct maildirs *m, struct mailbox *box)
+static struct opened *renew(struct maildirs *m, struct opened *box)
 {
     if (box->tmp < 0 || (!box->stale && clock_mono_ms() - box->opened_ms <= MAILBOX_FRESH_MS))
         return box;
@@ -219,10 +219,10 @@ static struct mailbox *renew(struct maildirs *m, struct mailbox *box)
     return box;
 }
 
-static struct mailbox *find_or_add(struct maildirs *m, const char *user)
+static struct opened *find_or_add(struct maildirs *m, const char *user)
 {
-    struct mailbox *old = map_get(&m->by_user, slice_str(user));
-    struct mailbox *box = old != NULL ? renew(m, old) : NULL;
+    struct opened *old = map_get(&m->by_user, slice_str(user));
+    struct opened *box = old != NULL ? renew(m, old) : NULL;
 
     if (box != NULL) {
         list_unlink(&box->link);
@@ -247,9 +247,9 @@ static struct mailbox *find_or_add(struct maildirs *m, const char *user)
     return box;
 }
 
-int mailbox_acquire(struct maildirs *m, const char *user, struct mailbox **ret, struct err *e)
+int opened_acquire(struct maildirs *m, const char *user, struct opened **ret, struct err *e)
 {
-    struct mailbox *box;
+    struct opened *box;
     int r = 0;
 
     (void)pthread_mutex_lock(&m->lock);
@@ -267,7 +267,7 @@ int mailbox_acquire(struct maildirs *m, const char *user, struct mailbox **ret, 
     return r < 0 ? err_set(e, r, "open the mailbox of %s: %s", user, err_text(r)) : 0;
 }
 
-void mailbox_release(struct maildirs *m, struct mailbox **box)
+void opened_release(struct maildirs *m, struct opened **box)
 {
     (void)pthread_mutex_lock(&m->lock);
     (*box)->users--;
@@ -277,7 +277,7 @@ void mailbox_release(struct maildirs *m, struct mailbox **box)
     *box = NULL;
 }
 
-void mailbox_stale(struct maildirs *m, struct mailbox *box)
+void opened_stale(struct maildirs *m, struct opened *box)
 {
     (void)pthread_mutex_lock(&m->lock);
     box->stale = true;
@@ -287,11 +287,11 @@ void mailbox_stale(struct maildirs *m, struct mailbox *box)
 
 int maildir_make(struct maildirs *m, const char *user, struct err *e)
 {
-    struct mailbox *box = NULL;
-    int r = mailbox_acquire(m, user, &box, e);
+    struct opened *box = NULL;
+    int r = opened_acquire(m, user, &box, e);
 
     if (box != NULL)
-        mailbox_release(m, &box);
+        opened_release(m, &box);
     return r;
 }
 
