@@ -47,6 +47,7 @@ struct flow {
     struct commit *commit;
     struct chronicle *chronicle;
     struct schedule *schedule;
+    struct suspects *suspects;
     struct local *local;
     struct remote *remote;
     struct space *space;

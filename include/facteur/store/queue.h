@@ -28,6 +28,9 @@ enum queue_flags {
     QUEUE_UNCLEAN_MASK = 768,
 };
 
+/* The due time of a message that is held: never by itself. Times behind it are nobody's. */
+#define QUEUE_HELD_DUE (INT64_MAX / 2)
+
 struct queue_recipient {
     uint32_t seq; /* from 0 within the message */
     enum queue_route route;
