@@ -1,7 +1,6 @@
 #include "facteur/flow/schedule.h"
 
 #include "facteur/base/clock.h"
-#include "facteur/base/codec.h"
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
 #include "facteur/base/rand.h"
@@ -10,8 +9,6 @@
 #include "schedule_priv.h"
 
 #include <errno.h>
-
-enum { CRASHES_MOST = 3 };
 
 enum {
     LOAD_MORE = 1000,           /* messages beyond the active ones that one look into queue.db asks for */
@@ -82,12 +79,18 @@ static uint64_t octets_to_load(const struct queue_message *m)
     return m->body != NULL || m->spooled || !has_local(m) ? 0 : m->size;
 }
 
+/* Suspects have a bound of their own, so that new mail need not wait for them. */
+static size_t at_work(const struct flow *f)
+{
+    return f->schedule->active.count - suspects_waiting(f);
+}
+
 /* One is always let through, so that it goes on in any case. */
 static bool has_room_for(const struct flow *f, const struct queue_message *m)
 {
     uint64_t promised = f->schedule->promised;
 
-    if (f->schedule->active.count >= (has_local(m) ? FLOW_ACTIVE_LOCAL : FLOW_ACTIVE))
+    if (at_work(f) >= (has_local(m) ? FLOW_ACTIVE_LOCAL : FLOW_ACTIVE))
         return false;
     return promised == 0 || f->body_octets + promised + octets_to_load(m) <= f->config->queue.inline_budget;
 }
@@ -106,10 +109,15 @@ static struct active *active_new(struct flow *f, struct queue_message *m, bool r
     a->m = m;
     a->recovered = recovered;
     a->pending = m->count;
-    a->promised = octets_to_load(m);
-    f->schedule->promised += a->promised;
     (void)map_put(&f->schedule->active, id_key(&m->id), a);
     return a;
+}
+
+void schedule_begin(struct active *a)
+{
+    a->promised = octets_to_load(a->m);
+    a->f->schedule->promised += a->promised;
+    active_begin(a);
 }
 
 void schedule_drop_body(struct flow *f, struct queue_message *m)
@@ -130,6 +138,7 @@ void active_free(struct active *a)
 {
     active_promise_kept(a);
     (void)map_take(&a->f->schedule->active, id_key(&a->m->id));
+    suspects_ended(a);
     for (uint32_t i = 0; i < a->m->count; i++) {
         mem_free(a->slots[i].reply);
         mem_free(a->slots[i].host);
@@ -164,7 +173,7 @@ static bool only_local(const struct queue_message *m)
 
 int64_t schedule_first_due(const struct flow *f, bool local)
 {
-    return f->schedule->active.count < (local ? FLOW_ACTIVE_LOCAL : FLOW_ACTIVE) ? 0 : clock_wall_ms();
+    return at_work(f) < (local ? FLOW_ACTIVE_LOCAL : FLOW_ACTIVE) ? 0 : clock_wall_ms();
 }
 
 void schedule_add(struct flow *f, struct queue_message *m)
@@ -181,7 +190,7 @@ void schedule_add(struct flow *f, struct queue_message *m)
     /* What waits for a next hop may wait long: its memory goes first. */
     if (f->body_octets > (only_local(m) ? budget : budget / 2))
         schedule_drop_body(f, m);
-    active_begin(active_new(f, m, false));
+    schedule_begin(active_new(f, m, false));
 }
 
 /* --- looking into the queue --- */
@@ -206,64 +215,6 @@ static void run_look(struct job *job)
     j->code = queue_load(j->queue, j->now, j->max, &j->messages, &j->count, &j->next_due, &j->err);
 }
 
-/* A message of an earlier process that crashed: that may have been its doing. The count is durable before the
- * attempt; the third time it is put aside (F29). */
-struct recovery {
-    struct commit_request request;
-    struct flow *f;
-    size_t count;
-    struct active *active[];
-};
-
-static void recovery_committed(struct commit_request *r, int status, const char *why)
-{
-    struct recovery *rec = LIST_ENTRY(r, struct recovery, request);
-
-    (void)status; /* a disk that cannot be written is told by commit; the delivery itself is safe without the count */
-    (void)why;
-    commit_ops_free(&r->ops);
-    for (size_t i = 0; i < rec->count; i++)
-        active_begin(rec->active[i]);
-    mem_free(rec);
-}
-
-static void hold_poison(struct recovery *rec, struct queue_message *m)
-{
-    char id[14];
-
-    base32_u64(m->id, id);
-    LOG(ERROR, "held", kv_str("queue", id), kv_str("from", m->sender),
-        kv_str("reason", "facteur crashed three times while it was delivering this message"),
-        kv_str("advice", "look at it with 'facteur queue show', then 'facteur queue flush' or 'delete' it"));
-    commit_op(&rec->request.ops, QUEUE_FLAGS, m->id, 0)->flags =
-        (m->flags & ~(unsigned)QUEUE_UNCLEAN_MASK) | QUEUE_HELD;
-    for (uint32_t i = 0; i < m->count; i++) {
-        struct queue_op *op = commit_op(&rec->request.ops, QUEUE_RETRY, m->id, m->recipients[i].seq);
-
-        op->attempts = m->recipients[i].attempts;
-        op->due_ms = INT64_MAX / 2;
-        op->text = mem_str("held: facteur crashed three times while it was delivering this message");
-    }
-}
-
-static void take_recovered(struct flow *f, struct recovery *rec, struct queue_message *m)
-{
-    unsigned unclean = m->flags & QUEUE_UNCLEAN_MASK;
-
-    if (!f->after_crash) {
-        active_begin(active_new(f, m, true));
-        return;
-    }
-    if (unclean + QUEUE_UNCLEAN == CRASHES_MOST * QUEUE_UNCLEAN) {
-        hold_poison(rec, m);
-        message_free(f, m);
-        return;
-    }
-    m->flags += QUEUE_UNCLEAN;
-    commit_op(&rec->request.ops, QUEUE_FLAGS, m->id, 0)->flags = m->flags;
-    rec->active[rec->count++] = active_new(f, m, true);
-}
-
 /* An attempt that failed may have left a file, also one that was not counted. */
 static bool was_tried(const struct queue_message *m)
 {
@@ -274,7 +225,7 @@ static bool was_tried(const struct queue_message *m)
     return false;
 }
 
-static void take_one(struct flow *f, struct recovery *rec, struct queue_message *m)
+static void take_one(struct flow *f, struct queue_message *m)
 {
     struct active *busy = map_get(&f->schedule->active, id_key(&m->id));
 
@@ -282,31 +233,17 @@ static void take_one(struct flow *f, struct recovery *rec, struct queue_message 
         /* Another of its recipients may have fallen due meanwhile: it is looked for when these are settled. */
         busy->again = m->count != busy->m->count;
         queue_message_free(&m);
+    } else if (suspects_is_one(f, m)) {
+        if (suspects_have_room(f))
+            suspects_add(active_new(f, m, true));
+        else
+            queue_message_free(&m);
     } else if (!has_room_for(f, m)) {
         f->schedule->backlog = true;
         queue_message_free(&m);
-    } else if (m->id < f->first_id) {
-        take_recovered(f, rec, m);
     } else {
-        active_begin(active_new(f, m, was_tried(m)));
+        schedule_begin(active_new(f, m, m->id < f->first_id || was_tried(m)));
     }
-}
-
-static void take_loaded(struct flow *f, struct look_job *j)
-{
-    struct recovery *rec = mem_zero(sizeof *rec + j->count * sizeof rec->active[0]);
-
-    rec->f = f;
-    rec->request.done = recovery_committed;
-    list_init(&rec->request.ops);
-    for (size_t i = 0; i < j->count; i++) {
-        take_one(f, rec, j->messages[i]);
-        j->messages[i] = NULL;
-    }
-    if (list_empty(&rec->request.ops))
-        mem_free(rec);
-    else
-        commit_add(f->commit, &rec->request);
 }
 
 static void look_done(void *owner, struct job *job)
@@ -328,9 +265,12 @@ static void look_done(void *owner, struct job *job)
         LOG(ERROR, "queue-row-damaged", kv_str("reason", j->err.text));
     s->damaged = j->err.text[0] != '\0';
     s->backlog = j->next_due <= j->now;
-    take_loaded(s->f, j);
+    for (size_t i = 0; i < j->count; i++) {
+        take_one(s->f, j->messages[i]);
+        j->messages[i] = NULL;
+    }
     /* When there is more than we asked for: on at once while that helps, else when there is room. */
-    if (s->backlog && (s->active.count == before || s->active.count >= FLOW_ACTIVE))
+    if (s->backlog && (s->active.count == before || at_work(s->f) >= FLOW_ACTIVE))
         look_at(s, clock_wall_ms() + LOOK_AGAIN_MS);
     else
         look_at(s, j->next_due);
@@ -380,7 +320,7 @@ void schedule_room(struct flow *f)
 {
     struct schedule *s = f->schedule;
 
-    if (s->backlog && s->active.count < FLOW_ACTIVE / 2)
+    if (s->backlog && at_work(f) < FLOW_ACTIVE / 2 && !suspects_wait_in_queue(f))
         schedule_wake(f);
 }
 
@@ -393,6 +333,7 @@ struct schedule *schedule_new(struct flow *f)
     s->f = f;
     s->next_due = INT64_MAX;
     s->timer = timer_new(f->loop, on_timer, s);
+    f->suspects = suspects_new(f);
     return s;
 }
 
@@ -400,6 +341,7 @@ void schedule_stop(struct flow *f)
 {
     f->schedule->stopping = true;
     timer_stop(f->schedule->timer);
+    suspects_stop(f);
 }
 
 void schedule_free(struct schedule **s)
@@ -410,12 +352,14 @@ void schedule_free(struct schedule **s)
 
     if (*s == NULL)
         return;
+    schedule_stop((*s)->f);
     while (map_each(&(*s)->active, &cursor, &key, &value)) {
         active_free(value);
         cursor = 0;
     }
     map_clear(&(*s)->active);
     timer_close(&(*s)->timer);
+    suspects_free(&(*s)->f->suspects);
     mem_free(*s);
     *s = NULL;
 }

@@ -1,5 +1,5 @@
-/* What schedule.c (when and what), attempt.c (by whom) and settle.c (how it ended) share: the message that is being
- * worked on. */
+/* What schedule.c (when and what), suspects.c (who goes alone), attempt.c (by whom) and settle.c (how it ended) share:
+ * the message that is being worked on. */
 #ifndef FACTEUR_FLOW_SCHEDULE_PRIV_H
 #define FACTEUR_FLOW_SCHEDULE_PRIV_H
 
@@ -15,6 +15,8 @@ struct active_slot {
 struct active {
     struct flow *f;
     struct queue_message *m;
+    struct link waits;          /* for its turn, as a suspect */
+    bool alone;                 /* its turn: others wait for its end */
     bool recovered;             /* an earlier attempt's end is not known: look for its copies */
     bool again;                 /* look into the queue for more of its recipients afterwards */
     unsigned hold;              /* it may not settle yet */
@@ -28,8 +30,23 @@ void active_begin(struct active *a);        /* gives its recipients to delivery 
 void active_promise_kept(struct active *a); /* its body is in memory, or is not wanted any more */
 void active_settle(struct active *a);       /* all outcomes are known: commits them */
 
+void schedule_begin(struct active *a); /* its memory is promised, then active_begin */
+
 void schedule_drop_body(struct flow *f, struct queue_message *m);
 void schedule_due(struct flow *f, int64_t due_ms); /* something falls due then */
 void schedule_room(struct flow *f);
+
+/* --- suspects.c --- */
+
+struct suspects *suspects_new(struct flow *f);
+void suspects_free(struct suspects **s);
+void suspects_stop(struct flow *f); /* those that wait are freed, and nobody's turn comes any more */
+bool suspects_is_one(const struct flow *f, const struct queue_message *m);
+bool suspects_have_room(struct flow *f); /* else it is looked for them again when those that wait have had their turn */
+void suspects_add(struct active *a);     /* begun when its turn comes */
+void suspects_ended(struct active *a);   /* to be told of every active message */
+size_t suspects_waiting(const struct flow *f); /* of the active ones */
+bool suspects_wait_in_queue(const struct flow *f);
+void suspects_set_patience(struct flow *f, int64_t ms); /* how long one can keep the others waiting: for tests */
 
 #endif

@@ -240,7 +240,8 @@ static void commit_settlement(struct settlement *x)
     }
     schedule_drop_body(x->a->f, x->a->m);
     x->request.done = settled;
-    if (x->relayed) /* the shorter it is open, the less a power cut makes the next hop get it twice */
+    /* Others wait for a suspect; and what a next hop has taken it gets twice when the power fails before this. */
+    if (x->relayed || x->a->alone)
         commit_add(x->a->f->commit, &x->request);
     else
         commit_add_lazily(x->a->f->commit, &x->request);
