@@ -64,7 +64,8 @@ static int open_file(const char *state, const char *name, sqlite3 **ret, struct 
     if (fd >= 0)
         (void)sys->close(fd);
     rc = sqlite3_open_v2(buf_cstr(&path), ret,
-                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
+                         db_log_vfs());
     buf_clear(&path);
     if (rc == SQLITE_OK)
         return 0;

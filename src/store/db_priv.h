@@ -16,6 +16,10 @@
 int db_open(const char *state, const char *name, sqlite3 **ret, struct err *e) MUST_USE;
 void db_close(sqlite3 **db);
 
+/* The name of the VFS with which databases are opened, registered by the first call (see db_log.c): the first database
+ * is opened before there are threads. NULL, which is SQLite's own, when that fails. */
+const char *db_log_vfs(void);
+
 /* Runs constant text. */
 int db_exec(sqlite3 *db, const char *sql, struct err *e) MUST_USE;
 
