@@ -48,6 +48,7 @@ struct flow {
     struct chronicle *chronicle;
     struct schedule *schedule;
     struct suspects *suspects;
+    struct clock_watch *clock_watch;
     struct local *local;
     struct remote *remote;
     struct space *space;

@@ -75,7 +75,9 @@ enum queue_op_kind {
     QUEUE_RETRY,   /* recipient (id, seq): attempts, due_ms and text (the last reply) are written */
     QUEUE_ATTEMPT, /* recipient (id, seq): attempts is written before the attempt (a poison message is seen) */
     QUEUE_FLAGS,   /* message id: flags are written */
-    QUEUE_DUE      /* message id (0: all): all recipients become due at due_ms (flush) */
+    QUEUE_DUE,     /* message id (0: all): all recipients become due at due_ms (flush) */
+    QUEUE_NEAR     /* all recipients that are due later than within_ms (and its jitter) after due_ms and are not held
+                      become due at some time within it */
 };
 struct queue_op {
     struct link link;
@@ -84,10 +86,11 @@ struct queue_op {
     uint64_t id;
     uint32_t seq;
     uint32_t attempts;
-    int64_t due_ms;
+    int64_t due_ms, within_ms;
     unsigned flags;
     char *text;        /* owned by the op's maker */
     bool message_gone; /* out, QUEUE_DONE: it was the last recipient; a spool file may go now */
+    uint64_t changed;  /* out, QUEUE_NEAR: rows */
 };
 
 /* Opens or makes <state>/queue.db; upgrades an older schema in one transaction. -EPROTO newer schema, -EBADMSG damaged,

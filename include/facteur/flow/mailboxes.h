@@ -1,0 +1,103 @@
+/* facteur: flow/mailboxes: the mailboxes that are in use.
+ * Purpose:   one index per user and one list of messages per mailbox, shared by all sessions, by deliveries and by what
+ *            other programs do to the files. Work on an index is a job in its user's lane: one at a time, in order.
+ * Owner:     one struct mailboxes per flow; accounts and open mailboxes are counted by who uses them, and kept for a
+ *            while after the last (MAILBOXES_LINGER_MS), because the next login is near.
+ * Thread:    the loop's; what runs in jobs is in store/index.
+ * Limits:    accounts kept idle: MAILBOXES_IDLE; the rest by limits.connections.
+ * Standards: RFC 9051, 2177 (news reach a session in the turn in which they happen).
+ *
+ * One STORE: the session starts an account_job whose `run` calls index_store and leaves what changed in `changes`; when
+ * it has run, this module applies the changes to the open mailbox (also when the session has gone meanwhile), every
+ * view is told, and then the session's `done` is called. One delivery: flow/local calls mailboxes_delivered; if the
+ * user's INBOX is open, the message gets its UID at once, all views are told in this turn, and a job moves the file. */
+#ifndef FACTEUR_FLOW_MAILBOXES_H
+#define FACTEUR_FLOW_MAILBOXES_H
+
+#include "facteur/flow/flow.h"
+#include "facteur/store/index.h"
+
+enum { MAILBOXES_LINGER_MS = 60 * 1000, MAILBOXES_IDLE = 64 };
+
+struct mailboxes;
+struct account;
+struct open_mailbox;
+
+struct mailboxes *mailboxes_new(struct flow *f, int (*prepare)(int fd, uint64_t stored, struct arena *a,
+                                                                struct index_prepared *ret));
+void mailboxes_configure(struct mailboxes *m, const struct config *config); /* limits for accounts opened from now on */
+/* Closes what is idle at once; `done` when no account is open any more. */
+void mailboxes_stop(struct mailboxes *m, void (*done)(void *owner), void *owner);
+void mailboxes_free(struct mailboxes **m);
+
+struct mailboxes_stats {
+    unsigned accounts, mailboxes, views;
+    uint64_t arrivals, rebuilt;
+};
+struct mailboxes_stats mailboxes_stats(const struct mailboxes *m);
+
+/* A message was written to new/<name> of the user's Maildir (flow/local, on the loop). */
+void mailboxes_delivered(struct mailboxes *m, const char *user, const char *name, uint64_t wire_size,
+                         int64_t received_ms);
+
+/* The user's index, opened by its first job. Counted. */
+struct account *account_open(struct mailboxes *m, const char *user, uint64_t quota);
+void account_close(struct account **a);
+const char *account_user(const struct account *a);
+
+/* Work in the account's lane. Embedded in its maker's struct, which lives until `drop`. */
+struct account_job {
+    /* given */
+    int (*run)(struct account_job *, struct index *); /* pool thread; its result is in `code`; MORE: `run` is called
+                                                       * again after other work of the lane, unless `done` says no */
+    void (*done)(void *owner, struct account_job *);  /* loop; only if the scope still lives; may be NULL. After MORE it
+                                                       * is called too, and the job starts itself again by account_start
+                                                       * (from inside done) or ends */
+    void (*drop)(struct account_job *);               /* loop; always, last; not when done has started it again */
+    void *owner;
+    struct open_mailbox *box;        /* whose changes these are; or NULL. Held while the job lives */
+    struct open_mailbox *box2;       /* of a COPY's target when that is open; or NULL */
+    struct mailbox_view *origin;     /* the view that asked; or NULL */
+    bool silent;                     /* .SILENT */
+    /* results of run */
+    struct mailbox_changes changes;  /* for box; applied, then cleared, before done */
+    struct mailbox_changes changes2; /* for box2 */
+    int code;
+    struct err err;
+    /* its own */
+    struct job job;
+    struct link in_lane;
+    struct job_scope *scope;
+    struct account *account;
+    bool started_again;
+};
+void account_start(struct account *a, struct job_scope *scope, struct account_job *j);
+
+/* A mailbox with its list in memory. `id` etc. are as index_folder gave them. */
+struct open_mailbox {
+    struct mailbox m;
+    struct account *account;
+    char *name;
+    struct index_folder folder;
+    /* its own */
+    struct link link;
+    unsigned users; /* views, jobs and asks */
+    struct watch *watch;
+    struct timer *timer;
+    uint32_t reserved; /* UIDs below may be given away */
+    bool loaded, syncing, sync_again, gone, filling;
+};
+
+/* Opens (index_folder, index_load, index_sync with take_new unless read_only) or shares; `done` on a later turn with a
+ * counted mailbox, or code < 0 (-ENOENT …) and a reason. */
+void mailbox_open(struct account *a, struct slice name, bool read_only, struct job_scope *scope,
+                  void (*done)(void *owner, int code, struct open_mailbox *box, const struct err *e), void *owner);
+struct open_mailbox *mailbox_opened(struct account *a, uint32_t folder); /* if it is open: borrowed; or NULL */
+struct open_mailbox *mailbox_ref(struct open_mailbox *b);
+void mailbox_unref(struct open_mailbox **b);
+/* NOOP, CHECK, POP3: looks at the directories now; `done` (may be NULL) when what was found has been applied. */
+void mailbox_check(struct open_mailbox *b, struct job_scope *scope, void (*done)(void *owner), void *owner);
+/* The folder was deleted or renamed: its views are told that the mailbox has gone (view->mailbox stays readable). */
+void mailbox_mark_gone(struct open_mailbox *b);
+
+#endif
