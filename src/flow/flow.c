@@ -1,6 +1,7 @@
 #include "facteur/flow/flow.h"
 
 #include "facteur/flow/chronicle.h"
+#include "facteur/flow/clock_watch.h"
 #include "facteur/flow/commit.h"
 #include "facteur/flow/local.h"
 #include "facteur/flow/remote.h"
@@ -21,6 +22,7 @@ void flow_start(struct flow *f, struct config *config)
     f->local = local_new(f);
     f->remote = remote_new(&env, config, f->tls);
     f->schedule = schedule_new(f);
+    f->clock_watch = clock_watch_new(f);
     schedule_wake(f);
 }
 
@@ -65,6 +67,7 @@ void flow_stop(struct flow *f, void (*done)(void *owner), void *owner)
 void flow_clear(struct flow *f)
 {
     remote_free(&f->remote);
+    clock_watch_free(&f->clock_watch);
     schedule_free(&f->schedule);
     local_free(&f->local);
     space_free(&f->space);

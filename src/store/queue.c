@@ -46,6 +46,7 @@ static const char *const statements[Q_STATEMENTS] = {
     [Q_FLAGS] = "UPDATE message SET flags = ?2 WHERE id = ?1",
     [Q_DUE_ONE] = "UPDATE recipient SET due = ?2 WHERE message = ?1 AND due > 0",
     [Q_DUE_ALL] = "UPDATE recipient SET due = ?2 WHERE due > 0 AND due > ?2",
+    [Q_NEAR] = "UPDATE recipient SET due = ?1 + abs(random() % ?2) WHERE due > 0 AND due > ?3 AND due < ?4",
     [Q_RESERVE] = "UPDATE meta SET value = ?1 WHERE key = 'id_reserve'",
     [Q_DELETE_RECIPIENTS] = "DELETE FROM recipient WHERE message = ?1",
     [Q_DELETE_MESSAGE] = "DELETE FROM message WHERE id = ?1",
@@ -272,9 +273,26 @@ static int apply_due(struct queue *q, struct queue_op *op, struct err *e)
     return db_run(q->db, s, e);
 }
 
+/* A time that was given with the right clock lies within the longest wait and its jitter of a twentieth. */
+static int apply_near(struct queue *q, struct queue_op *op, struct err *e)
+{
+    sqlite3_stmt *s = q->stmt[Q_NEAR];
+
+    if (op->within_ms <= 0)
+        return err_set(e, -EINVAL, "due times within %lld ms", (long long)op->within_ms);
+    (void)sqlite3_bind_int64(s, 1, op->due_ms + 1);
+    (void)sqlite3_bind_int64(s, 2, op->within_ms);
+    (void)sqlite3_bind_int64(s, 3, op->due_ms + op->within_ms + op->within_ms / 20 + 1);
+    (void)sqlite3_bind_int64(s, 4, QUEUE_HELD_DUE);
+    TRY(db_run(q->db, s, e));
+    op->changed = (uint64_t)sqlite3_changes(q->db);
+    return 0;
+}
+
 static int (*const appliers[])(struct queue *q, struct queue_op *op, struct err *e) = {
     [QUEUE_ADD] = apply_add,         [QUEUE_DONE] = apply_done,   [QUEUE_RETRY] = apply_retry,
     [QUEUE_ATTEMPT] = apply_attempt, [QUEUE_FLAGS] = apply_flags, [QUEUE_DUE] = apply_due,
+    [QUEUE_NEAR] = apply_near,
 };
 
 /* Ids up to a minute ahead are reserved with the batch that first needs it, so that an id is not used twice even when

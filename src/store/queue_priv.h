@@ -34,6 +34,7 @@ enum queue_statement {
     Q_FLAGS,
     Q_DUE_ONE,
     Q_DUE_ALL,
+    Q_NEAR,
     Q_RESERVE,
     Q_DELETE_RECIPIENTS,
     Q_DELETE_MESSAGE,

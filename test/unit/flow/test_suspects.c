@@ -1,23 +1,17 @@
 /* F29: a message that brings the process down, among innocent ones. A child delivers them; a write of the poisonous one
  * ends it as a crash would, and the parent looks at what it left behind. */
-#include "store/store_test.h"
+#include "flow_test.h"
 
-#include "facteur/flow/commit.h"
-#include "facteur/flow/flow.h"
-#include "schedule_priv.h"
-
-#include "facteur/base/buf.h"
-#include "facteur/base/log.h"
 #include "facteur/store/sys.h"
+#include "schedule_priv.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { FIRST = 1, POISON = 9, LAST = 15, CRASHED = 77, SECONDS = 20 };
+enum { FIRST = 1, POISON = 9, LAST = 15, CRASHED = 77 };
 
 static struct flow flow;
-static bool quiet;
 
 /* --- the child --- */
 
@@ -28,56 +22,15 @@ static ssize_t writev_or_die(int fd, const struct iovec *iov, int count)
     return sys_kernel.writev(fd, iov, count);
 }
 
-static void on_turn(void *owner)
-{
-    flow_turn(owner);
-}
-
-static void on_quiet(void *owner)
-{
-    *(bool *)owner = true;
-}
-
-static struct config *make_config(const char *state, int port)
-{
-    struct conf_problems problems;
-    struct config *c = NULL;
-    char text[1024];
-
-    (void)snprintf(
-        text, sizeof text,
-        "hostname: mail.example.org\nstate: %s\ndomains: {example.org: {}}\n"
-        "users: {anna@example.org: {}}\nlisten: [{address: 127.0.0.1, port: 2525, service: smtp, tls: none}]\n"
-        "relay: {smarthost: {host: 127.0.0.1, port: %d, tls: none}}\n",
-        state, port);
-    if (config_parse(NULL, slice_str(text), &c, &problems) < 0)
-        fail_msg("%.*s", (int)problems.text.n, problems.text.p);
-    conf_problems_clear(&problems);
-    return c;
-}
-
-/* A server's start, as far as flow sees it. */
 static void start(const char *state, int port, bool after_crash)
 {
     static struct sys deadly;
-    struct err e;
 
-    (void)alarm(SECONDS);
     deadly = sys_kernel;
     deadly.writev = writev_or_die;
     sys = &deadly;
-    assert_int_equal(log_open(LOG_TARGET_NONE, NULL, LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, &e), 0);
-    assert_int_equal(loop_new(0, &flow.loop, &e), 0);
-    flow.pool = job_pool_new(flow.loop);
-    assert_int_equal(queue_open(state, &flow.queue, &e), 0);
-    assert_int_equal(spool_open(state, &flow.spool, &e), 0);
-    assert_int_equal(maildirs_open(state, &flow.maildirs, &e), 0);
-    assert_int_equal(dns_new(flow.loop, "127.0.0.1:9", &flow.dns, &e), 0);
-    flow.counters = counters_new();
     flow.after_crash = after_crash;
-    flow.config = NULL;
-    flow_start(&flow, make_config(state, port));
-    loop_on_turn(flow.loop, on_turn, &flow);
+    flow_test_start(&flow, state, port);
 }
 
 /* To the end of what can be done now, in a child; how it ended. */
@@ -88,12 +41,8 @@ static int run(const char *state, bool after_crash)
 
     if (child == 0) {
         start(state, 9, after_crash);
-        while (!schedule_is_quiet(&flow) || !commit_is_idle(flow.commit))
-            (void)loop_run_once(flow.loop);
-        flow_stop(&flow, on_quiet, &quiet);
-        while (!quiet)
-            (void)loop_run_once(flow.loop);
-        queue_close(&flow.queue);
+        flow_test_settle(&flow);
+        flow_test_stop(&flow);
         _exit(0);
     }
     assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));

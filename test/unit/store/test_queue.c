@@ -237,6 +237,40 @@ static void test_flush(void **ctx)
     queue_close(&q);
 }
 
+/* F23: only what lies too far ahead, and it is spread. */
+static void test_bring_near(void **ctx)
+{
+    enum { FAR = 100, NOW = 50000, WITHIN = 10000 };
+    static const int64_t others[] = { NOW - 1, NOW + WITHIN, NOW + WITHIN + WITHIN / 20, QUEUE_HELD_DUE };
+    struct queue *q = opened();
+    struct queue_op op = { .kind = QUEUE_NEAR, .due_ms = NOW, .within_ms = WITHIN };
+    struct queue_message **all;
+    int64_t least = INT64_MAX, most = 0;
+    size_t n;
+
+    (void)ctx;
+    for (size_t i = 0; i < 4; i++)
+        add(q, i + 1, 1, 10, others[i]);
+    for (uint64_t i = 0; i < FAR; i++)
+        add(q, 10 + i, 1, 10, NOW + (int64_t)(i + 1) * 1000000);
+    assert_int_equal(apply_one(q, &op), 0);
+    assert_int_equal(op.changed, FAR);
+    assert_int_equal(queue_list(q, 0, 1000, &all, &n, NULL), 0);
+    assert_int_equal(n, 4 + FAR);
+    for (size_t i = 0; i < n; i++) {
+        int64_t due = all[i]->recipients[0].due_ms;
+
+        if (i < 4)
+            assert_true(due == others[i]);
+        least = i >= 4 && due < least ? due : least;
+        most = i >= 4 && due > most ? due : most;
+        queue_message_free(&all[i]);
+    }
+    mem_free(all);
+    assert_true(least > NOW && most <= NOW + WITHIN && most - least > WITHIN / 2);
+    queue_close(&q);
+}
+
 static void test_list(void **ctx)
 {
     struct queue *q = opened();
@@ -514,7 +548,7 @@ int main(void)
         TEST(test_newer_schema),    TEST(test_damaged),
         TEST(test_second_instance), TEST(test_unclean_end),
         TEST(test_held_by_a_shell), TEST(test_values_are_checked),
-        TEST(test_checkpoint),
+        TEST(test_checkpoint),      TEST(test_bring_near),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
