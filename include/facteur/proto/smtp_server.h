@@ -16,12 +16,12 @@
 #define FACTEUR_PROTO_SMTP_SERVER_H
 
 #include "facteur/mail/body.h"
+#include "facteur/proto/host.h"
 #include "facteur/proto/sasl.h"
 #include "facteur/proto/smtp_syntax.h"
 
 struct smtp_server;
 
-enum when { NOW, LATER };
 
 /* What the peer is being waited for; the service keeps the deadline for it. */
 enum smtp_phase {
