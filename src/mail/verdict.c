@@ -55,7 +55,8 @@ struct verdict verdict_by(struct verdict v, const char *rule, unsigned line)
 
 struct verdict verdict_of_error(int code)
 {
-    if (code == -ENOSPC || code == -EDQUOT)
+    if (code == -ENOSPC || code == -EDQUOT ||
+        code == -EFBIG) /* the last: RLIMIT_FSIZE, or the file system's own bound */
         return verdict_make(452, "4.3.1", "not enough storage, try again later");
     return verdict_make(451, "4.3.0", "local trouble, try again later");
 }

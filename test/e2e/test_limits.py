@@ -217,6 +217,19 @@ def test_low_disk(t):
     s.wait_mail()
 
 
+def test_file_that_may_not_grow(t):
+    """F7: RLIMIT_FSIZE as a full disk; smaller messages go on."""
+    s = Server(t, wrapper=["prlimit", "--fsize=%d" % (4 << 20)])
+    line = "0123456789" * 7 + "\r\n"
+    with s.connect() as c:
+        c.ehlo()
+        want(c.transaction("x@example.net", [ANNA], message("large", body=line * ((6 << 20) // len(line))), 452), 452,
+             "4.3.1")
+    s.send(message("small"))
+    s.wait_mail()
+    assert not os.listdir(os.path.join(s.state, "spool"))
+
+
 def test_many_sessions_at_once(t):
     s = Server(t, {"limits": {"connections_per_address": 1000}}, tls=False)
     sessions = [s.connect() for _ in range(200)]

@@ -25,7 +25,8 @@ struct verdict verdict_make(int code, const char *enhanced, const char *fmt, ...
 /* Names the rule that decided; returns v. */
 struct verdict verdict_by(struct verdict v, const char *rule, unsigned line);
 
-/* A failure of ours as the client sees it: -ENOSPC and -EDQUOT 452 4.3.1, all else 451 4.3.0; never its details. */
+/* A failure of ours as the client sees it: no room (-ENOSPC, -EDQUOT, -EFBIG) 452 4.3.1, all else 451 4.3.0; never its
+ * details. */
 struct verdict verdict_of_error(int code);
 
 static inline bool verdict_is_ok(const struct verdict *v)

@@ -78,7 +78,6 @@ struct imap_server_options {
     uint64_t append_limit; /* octets; announced as APPENDLIMIT */
     size_t line_length;    /* octets of a command with its literals, after login */
     unsigned errors, auth_failures;
-    bool sort; /* … all extensions are always there: no switches but these */
 };
 
 struct imap_server *imap_server_new(const struct imap_server_options *options, const struct imap_host *host, void *world);

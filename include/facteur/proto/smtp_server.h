@@ -22,7 +22,6 @@
 
 struct smtp_server;
 
-
 /* What the peer is being waited for; the service keeps the deadline for it. */
 enum smtp_phase {
     SMTP_PHASE_GREETING, /* greeted, no EHLO yet */

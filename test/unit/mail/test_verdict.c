@@ -52,6 +52,8 @@ static void errors_are_temporary_and_without_details(void **state)
     }
     assert_int_equal(verdict_of_error(-ENOSPC).code, 452);
     assert_string_equal(verdict_of_error(-EDQUOT).enhanced, "4.3.1");
+    assert_int_equal(verdict_of_error(-EFBIG).code, 452);
+    assert_string_equal(verdict_of_error(-EFBIG).enhanced, "4.3.1");
 }
 
 int main(void)
