@@ -227,7 +227,7 @@ def test_file_that_may_not_grow(t):
              "4.3.1")
     s.send(message("small"))
     s.wait_mail()
-    assert not os.listdir(os.path.join(s.state, "spool"))
+    wait_until("an empty spool", lambda: not os.listdir(os.path.join(s.state, "spool")))
 
 
 def test_many_sessions_at_once(t):
