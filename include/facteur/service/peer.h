@@ -1,0 +1,78 @@
+/* facteur: service/peer: one connection, whatever it speaks.
+ * Purpose:   what SMTP, IMAP and POP3 have in common: PROXY header, limits of connections, TLS, deadlines,
+ *            backpressure, the log's identity of a session, and the end. The protocol is a table of functions.
+ * Owner:     one struct peers per process and protocol; a peer is embedded at the start of its protocol's session, made
+ *            by accept and freed by itself.
+ * Thread:    the loop's.
+ * Limits:    limits.connections, connections_per_address, connection_rate; limits.timeout.tls.
+ * Standards: RFC 8314 (implicit TLS), HAProxy's PROXY protocol 1 and 2. */
+#ifndef FACTEUR_SERVICE_PEER_H
+#define FACTEUR_SERVICE_PEER_H
+
+#include "facteur/flow/client.h"
+#include "facteur/flow/flow.h"
+#include "facteur/io/listener.h"
+#include "facteur/io/timer.h"
+#include "facteur/mail/verdict.h"
+
+struct peer;
+struct peers;
+
+struct peer_protocol {
+    const char *name;    /* "imap", for the log */
+    size_t session_size; /* of the struct that begins with a struct peer */
+    /* The client is known (PROXY header read, implicit TLS not yet begun): makes the dialogue. p->verdict says whether
+     * the limits let it in. */
+    void (*open)(struct peer *p);
+    void (*start)(struct peer *p);                    /* greets: after open, or after implicit TLS */
+    void (*feed)(struct peer *p, struct slice octets);
+    bool (*is_waiting)(const struct peer *p);         /* input must not come */
+    void (*drained)(struct peer *p);                  /* output has room again; may be NULL */
+    void (*tls_started)(struct peer *p);              /* after STARTTLS */
+    void (*timeout)(struct peer *p);                  /* the deadline of peer_deadline has passed */
+    void (*shutdown)(struct peer *p);                 /* the server stops: say goodbye and close */
+    void (*end)(struct peer *p);                      /* forget the dialogue; never from inside one of its calls. May
+                                                       * come twice */
+    const char *(*state)(const struct peer *p);       /* for the log */
+};
+
+struct peer {
+    struct link link;
+    struct peers *peers;
+    struct stream *stream;
+    struct config *config;     /* a reference */
+    struct tls_server *tls;    /* of the same moment: a reference, or NULL */
+    const struct conf_listener *listener;
+    struct client client;
+    struct timer *timer;
+    struct job_scope jobs;     /* abandoned when the dialogue ends */
+    struct verdict verdict;    /* the limits' */
+    struct login *login;       /* under way; service/login's own */
+    struct buf proxy;
+    bool open;                 /* the dialogue is there: from `open` to `end` */
+    bool wants_proxy, counted, in_tls;
+};
+
+struct peers_stats {
+    uint64_t connections, open, logins, login_failures, refused;
+};
+
+/* `tls` may be NULL: then there is neither STARTTLS nor implicit TLS. */
+struct peers *peers_new(struct flow *f, struct tls_server *tls, const struct peer_protocol *protocol);
+void peers_free(struct peers **s); /* all have closed */
+void peers_set_tls(struct peers *s, struct tls_server *tls); /* for new connections */
+void peers_accept(struct peers *s, struct config *config, const struct conf_listener *listener, struct stream *stream);
+/* Says goodbye to all; `done` when the last has closed (on a later turn, also when there is none). */
+void peers_stop(struct peers *s, void (*done)(void *owner), void *owner);
+struct peers_stats *peers_stats(struct peers *s);
+struct flow *peers_flow(struct peers *s);
+void *peers_extra(struct peers *s); /* what the protocol keeps for all its sessions: peers_set_extra */
+void peers_set_extra(struct peers *s, void *extra);
+
+void peer_send(struct peer *p, struct slice octets);
+void peer_start_tls(struct peer *p);
+void peer_close(struct peer *p);                    /* what was sent goes out, then the connection ends */
+void peer_sync_input(struct peer *p);               /* after anything that may change is_waiting */
+void peer_deadline(struct peer *p, int64_t ms);     /* 0: none */
+
+#endif

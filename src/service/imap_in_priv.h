@@ -1,0 +1,73 @@
+/* What the files of service/imap_in share: the session, and one function for each command. */
+#ifndef FACTEUR_SERVICE_IMAP_IN_PRIV_H
+#define FACTEUR_SERVICE_IMAP_IN_PRIV_H
+
+#include "facteur/flow/body_store.h"
+#include "facteur/flow/mailboxes.h"
+#include "facteur/proto/imap_server.h"
+#include "facteur/proto/imap_write.h"
+#include "facteur/service/imap_in.h"
+#include "facteur/service/login.h"
+
+enum { IMAP_OUTPUT = 256 * 1024 /* octets that a job makes before the client must have taken some */ };
+
+struct imap_append_state;
+
+struct imap_session {
+    struct peer peer; /* first */
+    struct imap_server *proto;
+    struct account *account;      /* from login to the end */
+    struct open_mailbox *box;     /* selected: a reference; or NULL */
+    struct mailbox_view view;     /* of box */
+    struct ranges saved;          /* "$": UIDs (RFC 5182) */
+    const struct imap_command *command; /* under way in `run`; or NULL */
+    struct account_job *paused;   /* a job that goes on when output has drained: account_start */
+    struct imap_append_state *append;
+    struct buf out;               /* untagged answers being put together; kept small between commands */
+    enum imap_phase phase;
+    bool flags_with_uid;          /* news of flags carry UID and MODSEQ: set by what is enabled */
+};
+
+/* Ends the command under way: news, then the tagged reply. */
+void imap_in_done(struct imap_session *s, struct imap_result r);
+void imap_in_send(struct imap_session *s, struct slice octets);
+/* Starts a job on the session's account whose changes are the selected mailbox's (box true). */
+void imap_in_start(struct imap_session *s, struct account_job *j, bool box);
+/* Goes on with a job that answered MORE: at once when output has room, else when the client has taken some. Call it from
+ * the job's done. */
+void imap_in_continue(struct imap_session *s, struct account_job *j);
+/* The command's set as UIDs of the selected mailbox (sequence numbers, UIDs or "$"). *ret_beyond (may be NULL): it named
+ * sequence numbers that are not there. */
+int imap_in_uids(struct imap_session *s, const struct imap_command *c, struct ranges *ret, bool *ret_beyond) MUST_USE;
+int imap_in_set_uids(struct imap_session *s, const struct imap_set *set, bool uid, struct ranges *ret, bool *ret_beyond)
+    MUST_USE;
+/* Untagged news; `may_expunge` false keeps sequence numbers. */
+void imap_in_news(struct imap_session *s, bool may_expunge);
+/* "* 3 FETCH (UID 5 MODSEQ (7) FLAGS (\Seen))" of a message. */
+void imap_in_write_flags(struct imap_session *s, uint32_t seq, const struct mailbox_message *m, bool recent);
+void imap_in_unselect(struct imap_session *s);
+
+/* The commands: imap_in_<file>.c. Each ends in imap_in_done, at once or later. */
+void imap_in_select(struct imap_session *s, const struct imap_command *c);   /* SELECT, EXAMINE */
+void imap_in_close(struct imap_session *s, const struct imap_command *c);    /* CLOSE, UNSELECT */
+void imap_in_check(struct imap_session *s, const struct imap_command *c);    /* NOOP, CHECK */
+void imap_in_expunge(struct imap_session *s, const struct imap_command *c);  /* EXPUNGE, UID EXPUNGE */
+void imap_in_store(struct imap_session *s, const struct imap_command *c);
+void imap_in_fetch(struct imap_session *s, const struct imap_command *c);
+void imap_in_search(struct imap_session *s, const struct imap_command *c);   /* SEARCH, SORT, THREAD */
+void imap_in_copy(struct imap_session *s, const struct imap_command *c);     /* COPY, MOVE */
+void imap_in_append(struct imap_session *s, const struct imap_command *c);   /* APPEND, REPLACE */
+void imap_in_list(struct imap_session *s, const struct imap_command *c);     /* LIST, LSUB */
+void imap_in_status(struct imap_session *s, const struct imap_command *c);
+void imap_in_folder(struct imap_session *s, const struct imap_command *c);   /* CREATE … UNSUBSCRIBE */
+void imap_in_namespace(struct imap_session *s, const struct imap_command *c);
+void imap_in_quota(struct imap_session *s, const struct imap_command *c);    /* GETQUOTA, GETQUOTAROOT, SETQUOTA */
+
+/* APPEND's literals: imap_in_append.c. */
+enum when imap_in_ask_append(void *world, const struct imap_command *c, const struct imap_append *item,
+                             struct imap_result *ret);
+struct sink imap_in_append_body(void *world);
+void imap_in_append_end(void *world);
+void imap_in_append_abort(void *world);
+
+#endif
