@@ -35,7 +35,8 @@ struct commit_job {
 /* A failure of the disk or of the lock strikes all alike; for any other the culprit is looked for. */
 static bool strikes_all(int code)
 {
-    return code == -ENOSPC || code == -EIO || code == -EBUSY || code == -EROFS || code == -EDQUOT || code == -EBADMSG;
+    return code == -ENOSPC || code == -EIO || code == -EBUSY || code == -EROFS || code == -EDQUOT || code == -EBADMSG ||
+           code == -ESTALE;
 }
 
 static void apply_together(struct commit_job *j)

@@ -137,6 +137,8 @@ int queue_open(const char *state, struct queue **ret, struct err *e)
         r = open_database(q, state, unclean, &mine);
         if (r == 0)
             r = first_write(q, &mine);
+        if (r == 0)
+            r = queue_know_files(q, &mine);
         if (r == -EBADMSG && q->db != NULL)
             r = queue_damaged(&mine, r);
         if (r == -EBUSY)
@@ -160,7 +162,8 @@ void queue_close(struct queue **q)
         return;
     /* The log is emptied first, then the mark goes, then SQLite removes the file: a crash in between never leaves a
      * mark that asks for a log which is rightly gone. */
-    if (sqlite3_wal_checkpoint_v2((*q)->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK &&
+    if (queue_has_file(*q, QUEUE_FILE_DB) &&
+        sqlite3_wal_checkpoint_v2((*q)->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK &&
         queue_mark(*q, false, NULL) == 0) {
         release(*q);
     } else {
@@ -308,8 +311,10 @@ static int reserve_ids(struct queue *q, uint64_t newest, struct err *e)
 int queue_apply(struct queue *q, struct link *ops, struct err *e)
 {
     uint64_t newest = 0;
-    int r = db_run(q->db, q->stmt[Q_BEGIN], e);
+    int r = queue_check_files(q, e);
 
+    if (r == 0)
+        r = db_run(q->db, q->stmt[Q_BEGIN], e);
     if (r < 0)
         return r;
     LIST_EACH (it, ops) {
@@ -328,7 +333,7 @@ int queue_apply(struct queue *q, struct link *ops, struct err *e)
     if (r == 0) {
         if (newest > q->id_reserve)
             q->id_reserve = newest + QUEUE_ID_RESERVE;
-        return 0;
+        return queue_check_files(q, e); /* again: only now is it certain that it stands where the next start looks */
     }
     db_undo(q->db, q->stmt[Q_ROLLBACK]);
     LIST_EACH (it, ops) {
@@ -340,8 +345,10 @@ int queue_apply(struct queue *q, struct link *ops, struct err *e)
 int queue_delete(struct queue *q, uint64_t id, struct err *e)
 {
     static const enum queue_statement steps[] = { Q_DELETE_RECIPIENTS, Q_DELETE_MESSAGE };
-    int r = db_run(q->db, q->stmt[Q_BEGIN], e);
+    int r = queue_check_files(q, e);
 
+    if (r == 0)
+        r = db_run(q->db, q->stmt[Q_BEGIN], e);
     if (r < 0)
         return r;
     for (size_t i = 0; i < 2 && r == 0; i++) {

@@ -11,6 +11,8 @@
 
 #include "db_priv.h"
 
+#include <sys/types.h>
+
 enum { QUEUE_SCHEMA = 1 };
 enum { QUEUE_TEXT_MAX = 1024, QUEUE_RECIPIENTS_MAX = 100000, QUEUE_BODY_MAX = 64 * 1024 * 1024 };
 enum { QUEUE_ID_TIME_SHIFT = 20 };                                /* below the milliseconds: a counter */
@@ -51,6 +53,12 @@ enum queue_statement {
     Q_STATEMENTS
 };
 
+enum queue_file { QUEUE_FILE_DB, QUEUE_FILE_LOG, QUEUE_FILES };
+struct queue_file_id {
+    dev_t dev;
+    ino_t ino;
+};
+
 struct queue {
     sqlite3 *db;
     sqlite3_stmt *stmt[Q_STATEMENTS];
@@ -62,6 +70,8 @@ struct queue {
     uint64_t left_from;  /* no left-over rows are below this id */
     uint64_t wal_pages;
     uint64_t page_size;
+    struct queue_file_id files[QUEUE_FILES]; /* as we opened them */
+    bool log_lost;                           /* it was removed; nothing is written any more */
 };
 
 /* Takes <state>/facteur.lock. *ret_unclean: the last process that held it did not come to its end. */
@@ -72,6 +82,12 @@ int queue_mark(struct queue *q, bool open, struct err *e) MUST_USE; /* writes or
 int queue_before_recovery(struct queue *q, struct err *e) MUST_USE;
 int queue_quick_check(struct queue *q, struct err *e) MUST_USE; /* bounded in time */
 int queue_schema(struct queue *q, struct err *e) MUST_USE;
+
+/* Notes which files we have open; both are there. */
+int queue_know_files(struct queue *q, struct err *e) MUST_USE;
+bool queue_has_file(const struct queue *q, enum queue_file which);
+/* Whether a commit would stand, or stands, in files that have a name. -ESTALE with what to do. */
+int queue_check_files(struct queue *q, struct err *e) MUST_USE;
 
 /* The words of recovery behind an error of a damaged database; returns the code. */
 int queue_damaged(struct err *e, int code);

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 
-from lib import ANNA, BERT, HOST, Server, message, wait_until
+from lib import ANNA, BERT, HOST, Server, message, wait_until, want
 from stub import Sink
 
 
@@ -218,6 +218,31 @@ def test_finished_message_still_has_a_history(t):
     shown = wait_until("the history", lambda: "delivered" in (out := s.run("queue", "show", queue_id, check=False).stdout) and out)
     assert "finished" in shown, shown
     assert s.json("queue", "show", queue_id)["finished"] is True
+
+
+def removed_log(t, end):
+    s, sink, state = stuck(t)
+    s.send(message("waits"), to=["x@example.net"], sender=ANNA)
+    attempted(s, 1)
+    os.remove(os.path.join(s.state, "queue.db-wal"))
+    with s.connect() as c:
+        c.ehlo()
+        want(c.transaction(ANNA, [ANNA], message("refused"), 451), 451, "4.3.0")
+    s.wait_log(r"event=commit-failed .*queue.db-wal was removed.*restart facteur")
+    end(s)
+    s.start()
+    assert len(s.queue()) == 1
+    s.send(message("taken"))
+    assert b"Subject: taken" in s.wait_mail()[0]
+
+
+def test_log_removed_under_us(t):
+    """F14: nothing is acknowledged into a file without a name, and what was acknowledged is not lost with it."""
+    removed_log(t, Server.stop)
+
+
+def test_log_removed_under_us_then_killed(t):
+    removed_log(t, Server.kill)
 
 
 def end_by(s, signum):

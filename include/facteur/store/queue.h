@@ -98,7 +98,8 @@ struct queue_op {
 int queue_open(const char *state, struct queue **ret, struct err *e) MUST_USE;
 void queue_close(struct queue **q);
 
-/* All of the list durable (one WAL sync), or none of it. -ENOSPC, -EIO, -EBUSY … */
+/* All of the list durable (one WAL sync), or none of it. -ENOSPC, -EIO, -EBUSY …; -ESTALE: the files were removed under
+ * us (then it may have happened in them). */
 int queue_apply(struct queue *q, struct link *ops, struct err *e) MUST_USE;
 
 /* Messages with recipients due at or before due_ms, in order of due time (first what a former process left undone),

@@ -271,6 +271,88 @@ static void test_bring_near(void **ctx)
     queue_close(&q);
 }
 
+static int add_code(struct queue *q, uint64_t id, struct err *e)
+{
+    struct queue_message *m = message_make(id, 1, 100, 0);
+    struct queue_op op = { .kind = QUEUE_ADD, .message = m, .id = id };
+    struct link ops;
+    int r;
+
+    list_init(&ops);
+    list_push(&ops, &op.link);
+    r = queue_apply(q, &ops, e);
+    queue_message_free(&m);
+    return r;
+}
+
+static uint64_t count(void)
+{
+    struct queue *q = opened();
+    struct queue_counts counts;
+
+    assert_int_equal(queue_count(q, &counts, NULL), 0);
+    queue_close(&q);
+    return counts.messages;
+}
+
+/* F14: nothing is acknowledged into a log without a name, and what was acknowledged before is not lost with it. */
+static void test_log_removed_under_us(void **ctx)
+{
+    struct queue *q = opened();
+    struct err e = { 0 };
+
+    (void)ctx;
+    add(q, 1, 1, 100, 0);
+    assert_int_equal(remove(in_dir(&state, "queue.db-wal")), 0);
+    assert_int_equal(add_code(q, 2, &e), -ESTALE);
+    assert_non_null(strstr(e.text, "restart"));
+    file_write(in_dir(&state, "queue.db-wal"), "", 0); /* not ours */
+    assert_int_equal(add_code(q, 3, &e), -ESTALE);
+    assert_int_equal(remove(in_dir(&state, "queue.db-wal")), 0);
+    queue_close(&q);
+    assert_int_equal(count(), 1);
+}
+
+/* The same when the process is killed instead of stopped. */
+static void test_log_removed_and_killed(void **ctx)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    (void)ctx;
+    if (child == 0) {
+        struct queue *q = opened();
+        struct err e;
+
+        add(q, 1, 1, 100, 0);
+        (void)remove(in_dir(&state, "queue.db-wal"));
+        _exit(add_code(q, 2, &e) == -ESTALE ? 0 : 1);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    assert_int_equal(count(), 1);
+}
+
+static void test_database_removed_under_us(void **ctx)
+{
+    struct queue *q = opened();
+    struct err e = { 0 };
+
+    (void)ctx;
+    add(q, 1, 1, 100, 0);
+    assert_int_equal(rename(in_dir(&state, "queue.db"), in_dir(&state, "away")), 0);
+    assert_int_equal(add_code(q, 2, &e), -ESTALE);
+    file_write(in_dir(&state, "queue.db"), "", 0); /* another one */
+    assert_int_equal(add_code(q, 3, &e), -ESTALE);
+    assert_non_null(strstr(e.text, "queue.db was removed or replaced"));
+    assert_int_equal(rename(in_dir(&state, "away"), in_dir(&state, "queue.db")), 0); /* put back: it goes on */
+    add(q, 4, 1, 100, 0);
+    assert_int_equal(remove(in_dir(&state, "queue.db")), 0);
+    queue_close(&q);
+    /* It is not taken for a first start: mail would be forgotten in silence. */
+    assert_int_equal(queue_open(state.path, &q, &e), -EBADMSG);
+    assert_non_null(strstr(e.text, "queue.db is gone"));
+}
+
 static void test_list(void **ctx)
 {
     struct queue *q = opened();
@@ -541,14 +623,25 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip),      TEST(test_done_and_delete),
-        TEST(test_windows),         TEST(test_only_due_recipients),
-        TEST(test_flush),           TEST(test_list),
-        TEST(test_all_or_nothing),  TEST(test_ids),
-        TEST(test_newer_schema),    TEST(test_damaged),
-        TEST(test_second_instance), TEST(test_unclean_end),
-        TEST(test_held_by_a_shell), TEST(test_values_are_checked),
-        TEST(test_checkpoint),      TEST(test_bring_near),
+        TEST(test_round_trip),
+        TEST(test_done_and_delete),
+        TEST(test_windows),
+        TEST(test_only_due_recipients),
+        TEST(test_flush),
+        TEST(test_list),
+        TEST(test_all_or_nothing),
+        TEST(test_ids),
+        TEST(test_newer_schema),
+        TEST(test_damaged),
+        TEST(test_second_instance),
+        TEST(test_unclean_end),
+        TEST(test_held_by_a_shell),
+        TEST(test_values_are_checked),
+        TEST(test_checkpoint),
+        TEST(test_bring_near),
+        TEST(test_log_removed_under_us),
+        TEST(test_log_removed_and_killed),
+        TEST(test_database_removed_under_us),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
