@@ -13,7 +13,9 @@ struct server_listener {
     const struct conf_listener *conf;
 };
 
-static const char *const service_names[] = { [SERVICE_SMTP] = "smtp", [SERVICE_SUBMISSION] = "submission" };
+static const char *const service_names[SERVICE_COUNT] = {
+    [SERVICE_SMTP] = "smtp", [SERVICE_SUBMISSION] = "submission", [SERVICE_IMAP] = "imap", [SERVICE_POP3] = "pop3"
+};
 static const char *const tls_names[] = {
     [TLS_NONE] = "none", [TLS_STARTTLS] = "starttls", [TLS_IMPLICIT] = "implicit"
 };

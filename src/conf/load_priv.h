@@ -17,6 +17,7 @@ struct load {
     const struct node *root; /* of the policy file */
     struct slice dir;        /* of the policy file, with the slash at the end; other files are relative to it */
     bool alone;              /* no other file is looked at */
+    struct config_change change;
     const struct node **domain_nodes; /* beside config.domain_list */
 };
 
@@ -61,7 +62,7 @@ struct section {
 };
 extern const struct section section_top, section_listener, section_tls, section_certificate, section_domain,
     section_user, section_auth, section_relay, section_next_hop, section_limits, section_timeouts, section_queue,
-    section_dns, section_log;
+    section_imap, section_pop3, section_dns, section_log;
 extern const struct section *const sections[]; /* all, in the order of the reference; ends with NULL */
 
 /* The kinds of values (value_types.c; the ones that a later stage reads are in print_types.c). */

@@ -5,7 +5,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PORT_SMTP = 25, PORT_SUBMISSIONS = 465, PORT_SUBMISSION = 587 };
+/* By enum conf_service: the registered ports; implicit 0: there is none. */
+static const struct {
+    const char *name;
+    uint16_t plain, implicit;
+} ports[SERVICE_COUNT] = {
+    [SERVICE_SMTP] = { "smtp", 25, 0 },
+    [SERVICE_SUBMISSION] = { "submission", 587, 465 },
+    [SERVICE_IMAP] = { "imap", 143, 993 },
+    [SERVICE_POP3] = { "pop3", 110, 995 },
+};
 
 /* The file is there and can be read, and a key by nobody else; its contents are the TLS layer's matter. */
 static void check_file(struct load *l, const char *key, const char *path, const struct node *n, bool is_key)
@@ -101,15 +110,23 @@ static void check_listener(struct load *l, const struct conf_listener *listener,
     if (listener->tls != TLS_NONE && !has_certificate)
         problem(l, tls != NULL ? tls : n,
                 "listen: tls needs a certificate; give \"certificate\" and \"key\" under \"tls\"");
-    else if (listener->service == SERVICE_SUBMISSION && listener->tls == TLS_NONE &&
+    else if (listener->service != SERVICE_SMTP && listener->tls == TLS_NONE &&
              !(strcmp(listener->address, "loopback") == 0 || is_loopback_address(listener->address)))
         problem(l, tls != NULL ? tls : n,
-                "listen: submission on %s needs TLS, for passwords pass there; give a certificate under \"tls\", or "
-                "listen on loopback",
-                listener->address);
+                "listen: %s on %s needs TLS, for passwords pass there; give a certificate under \"tls\", or listen on "
+                "loopback",
+                ports[listener->service].name, listener->address);
     if (listener->fix_bare_newlines && l->c->relay.trusted.count == 0)
         problem(l, fix, "fix_bare_newlines: is for clients in \"relay.trusted\", and there is no such network");
     check_networks(l, "proxy_from", node_get(n, "proxy_from"));
+}
+
+static enum conf_service service_of_port(uint16_t port)
+{
+    for (size_t i = 0; i < SERVICE_COUNT; i++)
+        if (port != 0 && (port == ports[i].plain || port == ports[i].implicit))
+            return (enum conf_service)i;
+    return SERVICE_SMTP;
 }
 
 /* What was not given follows from what was. */
@@ -118,17 +135,16 @@ static void default_listener(struct load *l, struct conf_listener *listener, con
     bool has_port = !node_is_null(node_get(n, "port"));
     bool has_tls = !node_is_null(node_get(n, "tls"));
 
-    if (has_port && node_is_null(node_get(n, "service")) &&
-        (listener->port == PORT_SUBMISSIONS || listener->port == PORT_SUBMISSION))
-        listener->service = SERVICE_SUBMISSION;
+    if (has_port && node_is_null(node_get(n, "service")))
+        listener->service = service_of_port(listener->port);
     if (!has_port)
-        listener->port = listener->service == SERVICE_SMTP          ? PORT_SMTP
-                         : has_tls && listener->tls == TLS_IMPLICIT ? PORT_SUBMISSIONS
-                                                                    : PORT_SUBMISSION;
+        listener->port = has_tls && listener->tls == TLS_IMPLICIT && ports[listener->service].implicit != 0
+                             ? ports[listener->service].implicit
+                             : ports[listener->service].plain;
     if (!has_tls)
-        listener->tls = listener->port == PORT_SUBMISSIONS ? TLS_IMPLICIT
-                        : l->c->tls.pair_count > 0         ? TLS_STARTTLS
-                                                           : TLS_NONE;
+        listener->tls = listener->port != 0 && listener->port == ports[listener->service].implicit ? TLS_IMPLICIT
+                        : l->c->tls.pair_count > 0                                                 ? TLS_STARTTLS
+                                                                                                   : TLS_NONE;
 }
 
 static void expand_listener(struct load *l, const struct conf_listener *like, const struct node *n)
@@ -181,26 +197,20 @@ static void take_listener(struct load *l, const struct node *n)
 /* Without `listen`, or with the one word: the usual ports, those for logins where TLS or loopback allows them. */
 static void usual_listeners(struct load *l, bool loopback, struct conf_place at)
 {
-    static const struct {
-        uint16_t port;
-        enum conf_service service;
-        enum conf_tls tls;
-    } usual[] = {
-        { PORT_SMTP, SERVICE_SMTP, TLS_STARTTLS },
-        { PORT_SUBMISSIONS, SERVICE_SUBMISSION, TLS_IMPLICIT },
-        { PORT_SUBMISSION, SERVICE_SUBMISSION, TLS_STARTTLS },
-    };
     bool secure = l->c->tls.pair_count > 0;
 
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
-        struct conf_listener like = { .port = usual[i].port, .service = usual[i].service, .at = at };
+    for (size_t s = 0; s < SERVICE_COUNT; s++)
+        for (int implicit = 0; implicit < 2; implicit++) {
+            struct conf_listener like = { .port = implicit ? ports[s].implicit : ports[s].plain,
+                                          .service = (enum conf_service)s,
+                                          .at = at };
 
-        if (loopback ? usual[i].tls == TLS_IMPLICIT : !secure && usual[i].service == SERVICE_SUBMISSION)
-            continue;
-        like.tls = secure ? usual[i].tls : TLS_NONE;
-        add_listener(l, &like, loopback ? "127.0.0.1" : "0.0.0.0", true);
-        add_listener(l, &like, loopback ? "::1" : "::", true);
-    }
+            if (like.port == 0 || (loopback ? implicit : !secure && s != SERVICE_SMTP))
+                continue;
+            like.tls = !secure ? TLS_NONE : implicit ? TLS_IMPLICIT : TLS_STARTTLS;
+            add_listener(l, &like, loopback ? "127.0.0.1" : "0.0.0.0", true);
+            add_listener(l, &like, loopback ? "::1" : "::", true);
+        }
 }
 
 /* Two listeners for one address and port: the second could not be bound. */
@@ -227,7 +237,7 @@ static void check_twice(struct load *l)
 
 void complete_listeners(struct load *l)
 {
-    enum { LISTENERS_MOST = 256, USUAL_MOST = 6 };
+    enum { LISTENERS_MOST = 256, USUAL_MOST = 4 * SERVICE_COUNT };
     const struct node *listen = node_get(l->root, "listen");
     size_t count = node_is_null(listen) ? 0 : node_count(listen);
     bool loopback = count == 1 && listen->kind == NODE_SCALAR && slice_is(listen->text, "loopback");

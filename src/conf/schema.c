@@ -18,7 +18,16 @@
 #define HOP(member)     offsetof(struct conf_next_hop, member)
 #define RANGE(low, top) .min = (low), .max = (top)
 
-static const struct word service_words[] = { { "smtp", SERVICE_SMTP }, { "submission", SERVICE_SUBMISSION }, { 0 } };
+static const struct word service_words[] = { { "smtp", SERVICE_SMTP },
+                                             { "submission", SERVICE_SUBMISSION },
+                                             { "imap", SERVICE_IMAP },
+                                             { "pop3", SERVICE_POP3 },
+                                             { 0 } };
+static const struct word uidl_words[] = { { "validity.uid", UIDL_VALIDITY_UID },
+                                          { "dovecot", UIDL_DOVECOT },
+                                          { "name", UIDL_FILE_NAME },
+                                          { "uid", UIDL_UID },
+                                          { 0 } };
 static const struct word tls_words[] = {
     { "none", TLS_NONE }, { "starttls", TLS_STARTTLS }, { "implicit", TLS_IMPLICIT }, { 0 }
 };
@@ -70,6 +79,10 @@ static const struct field top_fields[] = {
       .meaning = "What a client may ask of the server." },
     { "queue", &type_section, 0, .section = &section_queue, .example = "{lifetime: 3d}",
       .meaning = "How long and how often delivery is tried." },
+    { "imap", &type_section, 0, .section = &section_imap, .example = "{keepalive: 5m}",
+      .meaning = "Mailboxes over IMAP." },
+    { "pop3", &type_section, 0, .section = &section_pop3, .example = "{uidl: dovecot}",
+      .meaning = "Mailboxes over POP3." },
     { "dns", &type_section, 0, .section = &section_dns, .example = "{servers: [127.0.0.1]}",
       .meaning = "Name servers." },
     { "log", &type_section, 0, .section = &section_log, .example = "{to: syslog}",
@@ -89,13 +102,15 @@ static const struct field listener_fields[] = {
                  "`unix:PATH` for a Unix socket." },
     { "port", &type_port, LISTEN(port), RANGE(0, 65535), .example = "2525",
       .meaning =
-          "TCP port; 0 lets the kernel pick one. Default: 25 for smtp; 587 for submission, 465 with implicit TLS." },
+          "TCP port; 0 lets the kernel pick one. Default: 25 for smtp, 587 for submission, 143 for imap, 110 for pop3; "
+          "with implicit TLS 465, 993 and 995." },
     { "service", &type_word, LISTEN(service), .words = service_words, .example = "submission",
-      .meaning = "`smtp` receives mail for the domains; `submission` takes mail from people who log in. Default: "
-                 "submission on ports 465 and 587, else smtp." },
+      .meaning = "`smtp` receives mail for the domains; `submission` takes mail from people who log in; `imap` and "
+                 "`pop3` serve their mailboxes. Default: as the port says, else smtp." },
     { "tls", &type_word, LISTEN(tls), .words = tls_words, .example = "implicit",
-      .meaning = "`starttls`: the client asks for it; `implicit`: from the first octet. Default: implicit on port 465, "
-                 "else starttls if there is a certificate, else none." },
+      .meaning =
+          "`starttls`: the client asks for it; `implicit`: from the first octet. Default: implicit on ports 465, "
+          "993 and 995, else starttls if there is a certificate, else none." },
     { "proxy_from", &type_networks, LISTEN(proxy_from), .preset = "[]", .example = "[10.0.0.5]",
       .meaning =
           "Proxies (HAProxy, nginx) that must begin with a PROXY header, version 1 or 2. Others may not send one." },
@@ -105,9 +120,11 @@ static const struct field listener_fields[] = {
 };
 const struct section section_listener = {
     "listen[]", "a listener",
-    "Each item of `listen`. `listen: loopback` stands for ports 25 and 587 on 127.0.0.1 and ::1. Without `listen`, the "
-    "server listens on all addresses: port 25 (smtp), and with a certificate 465 (submission, implicit TLS) and 587 "
-    "(submission, STARTTLS) too. Submission without TLS is possible on loopback only.",
+    "Each item of `listen`. `listen: loopback` stands for ports 25, 587, 143 and 110 on 127.0.0.1 and ::1. Without "
+    "`listen`, the server listens on all addresses: port 25 (smtp), and with a certificate on those of submission, "
+    "imap "
+    "and pop3 too, 465, 993 and 995 with implicit TLS, 587, 143 and 110 with STARTTLS. What people log in to is "
+    "possible without TLS on loopback only.",
     listener_fields
 };
 
@@ -166,6 +183,8 @@ static const struct field user_fields[] = {
       .meaning = "The mailbox's most octets; 0: no limit." },
     { "services", &type_services, USER(services), .words = user_service_words, .preset = "[submission, imap, pop3]",
       .example = "[submission]", .meaning = "What it may log in to: submission, imap, pop3." },
+    { "leave_on_server", &type_bool, USER(leave_on_server), .preset = "false", .example = "true",
+      .meaning = "true: what a POP3 client deletes stays in the mailbox, and is not offered to it again." },
     { "enabled", &type_bool, USER(enabled), .preset = "true", .example = "false",
       .meaning = "false: no login, and mail to it is refused (550 5.2.1); what is in the mailbox stays." },
     { 0 },
@@ -258,6 +277,12 @@ static const struct field limits_fields[] = {
       .meaning = "Received fields above which a message is taken for looping; RFC 5321 asks for at least 100." },
     { "memory", &type_size, AT(limits.memory), .preset = "64 MiB", RANGE(4 * MIB, 64 * GIB), .example = "256 MiB",
       .meaning = "Octets of input, output and bodies of all connections together." },
+    { "imap_line_length", &type_size, AT(limits.imap_line_length), .preset = "64 KiB", RANGE(8 * KIB, 16 * MIB),
+      .example = "1 MiB", .meaning = "Octets of an IMAP command with its literals (8 KiB before login)." },
+    { "mailboxes", &type_count, AT(limits.mailboxes), .preset = "1000", RANGE(10, 100000), .example = "5000",
+      .meaning = "Mailboxes (folders) of a user." },
+    { "keywords", &type_count, AT(limits.keywords), .preset = "64", RANGE(0, 64), .example = "26",
+      .meaning = "Keywords (own flags) of a mailbox; the first 26 are kept in file names." },
     { "timeouts", &type_section, 0, .section = &section_timeouts, .example = "{command: 2m}",
       .meaning = "How long a peer may take." },
     { 0 },
@@ -276,6 +301,9 @@ static const struct field timeouts_fields[] = {
     { "data_rate", &type_count, AT(limits.timeout.data_rate), .preset = "500", RANGE(0, 1048576), .example = "0",
       .meaning = "Octets a second that a message must come with, over a minute; 0: no limit." },
     TIMEOUT(tls, "30s", HOUR, "10s", "A TLS handshake."),
+    TIMEOUT(login, "1m", HOUR, "30s", "IMAP, POP3: a client's login."),
+    TIMEOUT(imap, "30m", DAY, "1h", "IMAP: a client's next command, also in IDLE; RFC 9051 asks for 30 minutes."),
+    TIMEOUT(pop3, "10m", DAY, "15m", "POP3: a client's next command; RFC 1939 asks for 10 minutes."),
     TIMEOUT(relay_connect, "30s", HOUR, "10s", "Connecting to a next hop."),
     TIMEOUT(relay_greeting, "5m", HOUR, "1m", "A next hop's greeting."),
     TIMEOUT(relay_mail, "5m", HOUR, "1m", "Its reply to MAIL."),
@@ -319,6 +347,29 @@ const struct section section_queue = { "queue", "queue",
                                        "How long and how often delivery is tried, and what the queue may use.",
                                        queue_fields };
 
+static const struct field imap_fields[] = {
+    { "keepalive", &type_duration, AT(imap.keepalive), .preset = "2m", RANGE(0, DAY), .example = "5m",
+      .meaning =
+          "In IDLE the server says this often that it is still there, for routers that forget quiet connections; "
+          "0: never." },
+    { "search_index", &type_bool, AT(imap.search_index), .preset = "true", .example = "false",
+      .meaning = "Whether a full-text index is kept beside each mailbox; without it SEARCH reads the messages." },
+    { "search_size", &type_size, AT(imap.search_size), .preset = "256 KiB", RANGE(1 * KIB, 64 * MIB),
+      .example = "1 MiB", .meaning = "Octets of a message's text that the index looks at; longer ones are read." },
+    { 0 },
+};
+const struct section section_imap = { "imap", "imap", "Mailboxes over IMAP.", imap_fields };
+
+static const struct field pop3_fields[] = {
+    { "uidl", &type_word, AT(pop3.uidl), .words = uidl_words, .preset = "validity.uid", .example = "dovecot",
+      .meaning =
+          "What unique-ids look like, for clients that come from another server: `validity.uid` (UIDVALIDITY and "
+          "UID), `dovecot` (its default, %08Xu%08Xv), `name` (of the file, as Courier and maildrop's users "
+          "have), `uid`." },
+    { 0 },
+};
+const struct section section_pop3 = { "pop3", "pop3", "Mailboxes over POP3.", pop3_fields };
+
 static const struct field dns_fields[] = {
     { "servers", &type_servers, AT(dns.servers), .example = "[127.0.0.1, \"[2001:db8::1]:5353\"]",
       .meaning = "Addresses of name servers, each with a port if it is not 53. Default: the system's (resolv.conf)." },
@@ -338,7 +389,21 @@ static const struct field log_fields[] = {
 const struct section section_log = { "log", "log", "What is told, and where.", log_fields };
 
 const struct section *const sections[] = {
-    &section_top,      &section_listener, &section_tls,   &section_certificate, &section_domain,
-    &section_user,     &section_auth,     &section_relay, &section_next_hop,    &section_limits,
-    &section_timeouts, &section_queue,    &section_dns,   &section_log,         NULL,
+    &section_top,
+    &section_listener,
+    &section_tls,
+    &section_certificate,
+    &section_domain,
+    &section_user,
+    &section_auth,
+    &section_relay,
+    &section_next_hop,
+    &section_limits,
+    &section_timeouts,
+    &section_queue,
+    &section_imap,
+    &section_pop3,
+    &section_dns,
+    &section_log,
+    NULL,
 };

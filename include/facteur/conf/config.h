@@ -28,7 +28,7 @@ struct conf_strings {
     size_t count;
 };
 
-enum conf_service { SERVICE_SMTP, SERVICE_SUBMISSION };
+enum conf_service { SERVICE_SMTP, SERVICE_SUBMISSION, SERVICE_IMAP, SERVICE_POP3, SERVICE_COUNT };
 enum conf_tls { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
 
 struct conf_listener {
@@ -56,9 +56,13 @@ struct conf_user {
     struct conf_strings senders; /* further addresses it may send as: "sales@example.org", "@example.org", "*" */
     uint64_t quota;              /* octets; 0: none */
     unsigned services;           /* bits of enum conf_user_service */
+    bool leave_on_server;        /* what POP3 deletes stays */
     bool enabled;                /* false: no login, and mail to it is refused with 550 5.2.1 */
     struct conf_place at;
 };
+/* What a POP3 unique-id is made of: UIDVALIDITY and UID (Dovecot's %v.%u), its default %08Xu%08Xv, the file's name, or
+ * the UID alone. What Dovecot has given to a message it keeps. */
+enum conf_uidl { UIDL_VALIDITY_UID, UIDL_DOVECOT, UIDL_FILE_NAME, UIDL_UID };
 enum conf_user_service { USER_SUBMISSION = 1, USER_IMAP = 2, USER_POP3 = 4 };
 
 struct conf_alias {
@@ -104,12 +108,18 @@ struct conf_limits {
     unsigned errors;                  /* a session */
     unsigned hops;                    /* Received fields */
     uint64_t memory;                  /* budget of all sessions' input, output and bodies, octets */
+    uint64_t imap_line_length;        /* octets of an IMAP command with its literals, after login */
+    unsigned mailboxes;               /* a user */
+    unsigned keywords;                /* a mailbox */
     struct {                          /* milliseconds; RFC 5321 4.5.3.2 */
         int64_t greeting;             /* server: before the first command */
         int64_t command;              /* server: for the next command */
         int64_t data;                 /* server: for the next block of data */
         unsigned data_rate;           /* server: octets a second at least, over a minute; 0: none */
         int64_t tls;                  /* handshake */
+        int64_t login;                /* IMAP, POP3: until the client has logged in */
+        int64_t imap;                 /* IMAP: for the next command, also in IDLE */
+        int64_t pop3;                 /* POP3: for the next command */
         int64_t relay_connect, relay_greeting, relay_mail, relay_rcpt, relay_data_start, relay_data_block,
             relay_data_end;
         int64_t shutdown;
@@ -173,6 +183,15 @@ struct config {
     struct conf_queue queue;
 
     struct {
+        int64_t keepalive;    /* milliseconds between signs of life in IDLE; 0: none */
+        bool search_index;    /* a full-text index is kept */
+        uint64_t search_size; /* octets of text indexed a message */
+    } imap;
+    struct {
+        enum conf_uidl uidl;
+    } pop3;
+
+    struct {
         const char *servers; /* NULL: the system's */
     } dns;
 
@@ -196,6 +215,14 @@ void conf_problems_clear(struct conf_problems *p);
 
 /* Reads, checks and completes; *ret has one reference. -EINVAL with at least one problem, and nothing in *ret. */
 int config_load(const char *path, struct config **ret, struct conf_problems *problems) MUST_USE;
+
+/* What a command is about to change in the users file; the policy is looked at as it will be then. */
+struct config_change {
+    bool adds_user;           /* so the targets of aliases need not be there yet */
+    const char *removes_user; /* key form, or NULL */
+};
+int config_load_for(const char *path, struct config_change change, struct config **ret,
+                    struct conf_problems *problems) MUST_USE;
 /* The same from memory: for tests, fuzzing and the embedded default. `name` stands for the file in messages; included
  * files are relative to its directory. NULL: the text stands alone and no other file is looked at; users_file and
  * {file: …} are problems then, and certificates are taken as they are. */

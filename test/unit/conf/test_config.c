@@ -108,17 +108,21 @@ static void test_listeners(void **state)
     struct config *c = parsed(HOST TLS);
 
     (void)state;
-    assert_int_equal(c->listener_count, 6);
-    assert_int_equal(c->listeners[2].port, 465);
-    assert_int_equal(c->listeners[2].tls, TLS_IMPLICIT);
+    assert_int_equal(c->listener_count, 14);
+    assert_int_equal(c->listeners[2].port, 587);
+    assert_int_equal(c->listeners[2].tls, TLS_STARTTLS);
     assert_int_equal(c->listeners[2].service, SERVICE_SUBMISSION);
-    assert_int_equal(c->listeners[5].port, 587);
-    assert_int_equal(c->listeners[5].tls, TLS_STARTTLS);
+    assert_int_equal(c->listeners[5].port, 465);
+    assert_int_equal(c->listeners[5].tls, TLS_IMPLICIT);
     assert_string_equal(c->listeners[5].address, "::");
+    assert_int_equal(c->listeners[8].port, 993);
+    assert_int_equal(c->listeners[8].service, SERVICE_IMAP);
+    assert_int_equal(c->listeners[13].port, 995);
+    assert_int_equal(c->listeners[13].service, SERVICE_POP3);
     config_unref(&c);
 
     c = parsed(HOST "listen: loopback\n");
-    assert_int_equal(c->listener_count, 4);
+    assert_int_equal(c->listener_count, 8);
     assert_string_equal(c->listeners[0].address, "127.0.0.1");
     assert_string_equal(c->listeners[1].address, "::1");
     assert_int_equal(c->listeners[3].port, 587);
@@ -129,8 +133,12 @@ static void test_listeners(void **state)
 
     c = parsed(HOST TLS "listen:\n- {port: 465}\n- {port: 0, address: \"[::1]\"}\n- {service: submission}\n"
                         "- {service: submission, tls: implicit, address: 127.0.0.1, port: 4650}\n"
-                        "- {address: \"unix:/run/facteur.sock\"}\n");
-    assert_int_equal(c->listener_count, 7);
+                        "- {address: \"unix:/run/facteur.sock\"}\n- {port: 995, address: 127.0.0.1}\n"
+                        "- {service: imap, tls: implicit, address: 127.0.0.1}\n");
+    assert_int_equal(c->listener_count, 9);
+    assert_int_equal(c->listeners[7].service, SERVICE_POP3);
+    assert_int_equal(c->listeners[7].tls, TLS_IMPLICIT);
+    assert_int_equal(c->listeners[8].port, 993);
     assert_int_equal(c->listeners[0].service, SERVICE_SUBMISSION);
     assert_int_equal(c->listeners[0].tls, TLS_IMPLICIT);
     assert_string_equal(c->listeners[2].address, "::1");
