@@ -1,5 +1,6 @@
 #include "facteur/flow/flow.h"
 
+#include "facteur/base/rand.h"
 #include "facteur/flow/chronicle.h"
 #include "facteur/flow/clock_watch.h"
 #include "facteur/flow/commit.h"
@@ -16,6 +17,7 @@ void flow_start(struct flow *f, struct config *config)
 
     f->config = config_ref(config);
     f->first_id = queue_new_id(f->queue);
+    rand_bytes(f->scram_secret, sizeof f->scram_secret);
     f->commit = commit_new(f);
     f->chronicle = chronicle_new(f);
     f->space = space_new(f);

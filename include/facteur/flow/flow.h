@@ -54,6 +54,7 @@ struct flow {
     struct space *space;
     uint64_t first_id;    /* of this process: older messages may have been delivered already */
     uint64_t body_octets; /* bodies in memory now */
+    uint8_t scram_secret[32]; /* what the salts of unknown users are made of */
     struct flow_stats stats;
     /* stopping */
     void (*on_quiet)(void *owner);

@@ -18,8 +18,6 @@
 enum when login_ask(struct peer *p, const struct sasl_attempt *attempt, enum conf_user_service service,
                     void (*done)(struct peer *p, const struct verdict *v), struct verdict *ret);
 void login_scram_keys(struct peer *p, struct slice user, struct sasl_scram_keys *ret);
-void login_timer(struct peer *p);  /* the peer's deadline fired: true owner of it while a failed login waits */
-bool login_is_delayed(const struct peer *p);
 void login_end(struct peer *p); /* abandons what is under way */
 
 #endif

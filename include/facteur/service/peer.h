@@ -31,8 +31,7 @@ struct peer_protocol {
     void (*tls_started)(struct peer *p);              /* after STARTTLS */
     void (*timeout)(struct peer *p);                  /* the deadline of peer_deadline has passed */
     void (*shutdown)(struct peer *p);                 /* the server stops: say goodbye and close */
-    void (*end)(struct peer *p);                      /* forget the dialogue; never from inside one of its calls. May
-                                                       * come twice */
+    void (*end)(struct peer *p);                      /* forget the dialogue; never from inside one of its calls */
     const char *(*state)(const struct peer *p);       /* for the log */
 };
 
@@ -66,8 +65,6 @@ void peers_accept(struct peers *s, struct config *config, const struct conf_list
 void peers_stop(struct peers *s, void (*done)(void *owner), void *owner);
 struct peers_stats *peers_stats(struct peers *s);
 struct flow *peers_flow(struct peers *s);
-void *peers_extra(struct peers *s); /* what the protocol keeps for all its sessions: peers_set_extra */
-void peers_set_extra(struct peers *s, void *extra);
 
 void peer_send(struct peer *p, struct slice octets);
 void peer_start_tls(struct peer *p);

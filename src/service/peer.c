@@ -1,0 +1,322 @@
+#include "facteur/service/peer.h"
+
+#include "facteur/base/log.h"
+#include "facteur/base/mem.h"
+#include "facteur/base/rand.h"
+#include "facteur/policy/relay.h"
+#include "facteur/service/login.h"
+
+#include <stdio.h>
+
+enum { PROXY_HEADER_MAX = 4096 };
+
+struct peers {
+    struct flow *f;
+    const struct peer_protocol *protocol;
+    struct tls_server *tls;
+    struct link all;
+    uint64_t next_id;
+    struct peers_stats stats;
+    void (*on_stopped)(void *owner);
+    void *owner;
+    struct deferred stopped;
+    bool stopping;
+};
+
+/* --- the end --- */
+
+static void end_dialogue(struct peer *p)
+{
+    job_scope_abandon(&p->jobs);
+    timer_stop(p->timer);
+    login_end(p);
+    if (!p->open)
+        return;
+    p->open = false;
+    p->peers->protocol->end(p);
+}
+
+static void tell_stopped(struct deferred *d)
+{
+    struct peers *s = LIST_ENTRY(d, struct peers, stopped);
+
+    s->on_stopped(s->owner);
+}
+
+static void maybe_stopped(struct peers *s)
+{
+    if (s->stopping && s->on_stopped != NULL && list_empty(&s->all))
+        loop_defer(s->f->loop, &s->stopped, tell_stopped);
+}
+
+static void on_closed(void *owner)
+{
+    struct peer *p = owner;
+    struct peers *s = p->peers;
+
+    end_dialogue(p);
+    LOG(DEBUG, "disconnected", kv_str("session", p->client.session));
+    if (p->counted)
+        counters_disconnect(s->f->counters, &p->client.ip);
+    list_unlink(&p->link);
+    s->stats.open--;
+    timer_close(&p->timer);
+    buf_clear(&p->proxy);
+    config_unref(&p->config);
+    tls_server_unref(&p->tls);
+    mem_free(p);
+    maybe_stopped(s);
+}
+
+static void cut(struct peer *p)
+{
+    end_dialogue(p);
+    stream_close(p->stream);
+}
+
+static void on_end(void *owner, int status)
+{
+    (void)status;
+    cut(owner);
+}
+
+void peer_close(struct peer *p)
+{
+    timer_stop(p->timer);
+    stream_finish(p->stream);
+}
+
+/* --- deadlines, output --- */
+
+static void on_timer(void *owner)
+{
+    struct peer *p = owner;
+    const char *state = p->wants_proxy ? "PROXY" : p->in_tls ? "TLS" : p->peers->protocol->state(p);
+
+    LOG(INFO, "timeout", kv_str("session", p->client.session), kv_str("client", p->client.address),
+        kv_str("state", state));
+    if (!p->open || p->in_tls)
+        cut(p);
+    else
+        p->peers->protocol->timeout(p);
+}
+
+void peer_deadline(struct peer *p, int64_t ms)
+{
+    if (ms > 0)
+        timer_set(p->timer, ms);
+    else
+        timer_stop(p->timer);
+}
+
+void peer_send(struct peer *p, struct slice octets)
+{
+    stream_write(p->stream, octets);
+}
+
+void peer_start_tls(struct peer *p)
+{
+    p->in_tls = true;
+    timer_set(p->timer, p->config->limits.timeout.tls);
+    stream_start_tls_server(p->stream, p->tls);
+}
+
+void peer_sync_input(struct peer *p)
+{
+    if (!p->open)
+        return;
+    if (p->peers->protocol->is_waiting(p) || stream_is_full(p->stream))
+        stream_pause(p->stream);
+    else
+        stream_resume(p->stream);
+}
+
+/* --- the beginning --- */
+
+static void begin(struct peer *p)
+{
+    const struct peer_protocol *protocol = p->peers->protocol;
+
+    ip_format(&p->client.ip, p->client.address);
+    p->client.trusted = policy_is_trusted(p->config, &p->client.ip);
+    p->verdict = verdict_ok("", "%s", "Ok");
+    p->counted = counters_connect(p->peers->f->counters, p->config, &p->client.ip, &p->verdict);
+    LOG(DEBUG, "connected", kv_str("session", p->client.session), kv_str("client", p->client.address),
+        kv_num("port", stream_local(p->stream)->port));
+    p->open = true;
+    protocol->open(p);
+    if (p->listener->tls == TLS_IMPLICIT) {
+        peer_start_tls(p);
+        return;
+    }
+    protocol->start(p);
+    peer_sync_input(p);
+}
+
+static void take_proxy(struct peer *p, struct slice octets)
+{
+    struct endpoint client;
+    size_t used = 0;
+    int r = buf_add(&p->proxy, octets.p, octets.n);
+
+    if (r == 0)
+        r = proxy_header_parse(buf_slice(&p->proxy), &used, &client);
+    if (r == MORE)
+        return;
+    if (r < 0) {
+        LOG(WARNING, "proxy-header-bad", kv_str("session", p->client.session), kv_str("client", p->client.address));
+        cut(p);
+        return;
+    }
+    if (client.family != 0) {
+        p->client.ip.family = client.family;
+        memcpy(p->client.ip.octets, client.octets, sizeof client.octets);
+    }
+    p->wants_proxy = false;
+    if (p->proxy.n > used)
+        stream_unread(p->stream, slice_skip(buf_slice(&p->proxy), used));
+    buf_clear(&p->proxy);
+    begin(p);
+}
+
+static void on_bytes(void *owner, struct slice octets)
+{
+    struct peer *p = owner;
+
+    if (p->wants_proxy) {
+        take_proxy(p, octets);
+        return;
+    }
+    if (!p->open)
+        return;
+    p->peers->protocol->feed(p, octets);
+    peer_sync_input(p);
+}
+
+static void on_drain(void *owner)
+{
+    struct peer *p = owner;
+
+    if (p->open && p->peers->protocol->drained != NULL)
+        p->peers->protocol->drained(p);
+    peer_sync_input(p);
+}
+
+static void on_tls(void *owner, int status, const struct tls_info *info, const char *why)
+{
+    struct peer *p = owner;
+
+    if (status < 0) {
+        LOG(INFO, "tls-failed", kv_str("session", p->client.session), kv_str("client", p->client.address),
+            kv_str("reason", why));
+        cut(p);
+        return;
+    }
+    p->in_tls = false;
+    (void)snprintf(p->client.tls, sizeof p->client.tls, "%s %s", info->version, info->cipher);
+    p->client.user = NULL;
+    if (p->listener->tls == TLS_IMPLICIT)
+        p->peers->protocol->start(p);
+    else
+        p->peers->protocol->tls_started(p);
+    peer_sync_input(p);
+}
+
+static const struct stream_events events = {
+    .on_bytes = on_bytes, .on_end = on_end, .on_drain = on_drain, .on_tls = on_tls, .on_closed = on_closed
+};
+
+static bool comes_by_proxy(const struct conf_listener *listener, const struct ip *ip)
+{
+    for (size_t i = 0; i < listener->proxy_from.count; i++) {
+        if (network_has(&listener->proxy_from.items[i], ip))
+            return true;
+    }
+    return false;
+}
+
+void peers_accept(struct peers *s, struct config *config, const struct conf_listener *listener, struct stream *stream)
+{
+    const struct endpoint *peer = stream_peer(stream);
+    struct peer *p = mem_zero(s->protocol->session_size);
+
+    p->peers = s;
+    p->stream = stream;
+    p->config = config_ref(config);
+    p->tls = s->tls != NULL ? tls_server_ref(s->tls) : NULL;
+    p->listener = listener;
+    p->client.ip.family = peer->family == 1 ? 0 : peer->family;
+    memcpy(p->client.ip.octets, peer->octets, sizeof peer->octets);
+    ip_format(&p->client.ip, p->client.address);
+    (void)snprintf(p->client.session, sizeof p->client.session, "%c%08llx", s->protocol->name[0],
+                   (unsigned long long)s->next_id++);
+    p->client.helo = "";
+    p->client.with = "";
+    p->timer = timer_new(s->f->loop, on_timer, p);
+    job_scope_init(&p->jobs);
+    buf_init(&p->proxy, PROXY_HEADER_MAX + 64 * 1024);
+    list_push(&s->all, &p->link);
+    s->stats.connections++;
+    s->stats.open++;
+    p->wants_proxy = comes_by_proxy(listener, &p->client.ip);
+    stream_start(stream, &events, p);
+    if (p->wants_proxy)
+        timer_set(p->timer, config->limits.timeout.tls);
+    else
+        begin(p);
+}
+
+/* --- all of them --- */
+
+struct peers *peers_new(struct flow *f, struct tls_server *tls, const struct peer_protocol *protocol)
+{
+    struct peers *s = mem_zero(sizeof *s);
+
+    s->f = f;
+    s->protocol = protocol;
+    s->tls = tls != NULL ? tls_server_ref(tls) : NULL;
+    s->next_id = rand_below(UINT32_MAX);
+    list_init(&s->all);
+    return s;
+}
+
+void peers_set_tls(struct peers *s, struct tls_server *tls)
+{
+    tls_server_unref(&s->tls);
+    s->tls = tls != NULL ? tls_server_ref(tls) : NULL;
+}
+
+void peers_stop(struct peers *s, void (*done)(void *owner), void *owner)
+{
+    s->stopping = true;
+    s->on_stopped = done;
+    s->owner = owner;
+    LIST_EACH (it, &s->all) {
+        struct peer *p = LIST_ENTRY(it, struct peer, link);
+
+        if (p->open && !p->in_tls)
+            s->protocol->shutdown(p);
+        else
+            cut(p);
+    }
+    maybe_stopped(s);
+}
+
+void peers_free(struct peers **s)
+{
+    if (*s == NULL)
+        return;
+    tls_server_unref(&(*s)->tls);
+    mem_free(*s);
+    *s = NULL;
+}
+
+struct peers_stats *peers_stats(struct peers *s)
+{
+    return &s->stats;
+}
+
+struct flow *peers_flow(struct peers *s)
+{
+    return s->f;
+}
