@@ -1,0 +1,281 @@
+/* facteur: store/index_priv: what the sources of store/index, folders and search share.
+ * Purpose:   the database, the folders known to it, and their directories. The rows are the only list of messages:
+ *            nothing is kept twice, so a transaction that fails leaves nothing to put right but files, and what files
+ *            say is found again by the next scan.
+ * Owner:     struct index; struct folder is its index's.
+ * Thread:    as store/index.
+ * Limits:    FOLDERS_HELD folders have their directories open, the last used.
+ * Standards: SQLite 3.40; Maildir++.
+ *
+ * Files:
+ *   index.c          open, close, damage        index_sync.c     what other programs did: when a scan is due
+ *   index_db.c       schema, statements         index_scan.c     directory against rows
+ *   index_folder.c   rows of folders, their     index_take.c     UIDs for what has none
+ *                    directories                index_store.c    flags, keywords
+ *   index_uid.c      facteur-uidvalidity        index_expunge.c  expunge, vanished
+ *   index_file.c     file names                 index_append.c   append;   index_copy.c  copy, move
+ *   index_read.c     rows and prepared texts    index_rows.c     message rows
+ *
+ * Order of writes: a file first, then its row. A row that was never written is made by the next scan from the file's
+ * name; a row without a file goes with the next scan. UIDs are reserved (durably) before a file is named by them. */
+#ifndef FACTEUR_STORE_INDEX_PRIV_H
+#define FACTEUR_STORE_INDEX_PRIV_H
+
+#include "facteur/store/index.h"
+
+#include "db_priv.h"
+#include "maildir_priv.h"
+
+#include <sys/types.h>
+
+enum { INDEX_SCHEMA = 1, FOLDERS_HELD = 4, UID_MAX = UINT32_MAX - 1, EXPUNGED_ROWS = 10000 };
+
+/* --- index.db ---
+ *
+ * Every row of a message has the key (folder << 32) + uid: INDEX_KEY. So the messages of a folder are a range of keys,
+ * INDEX_KEY(f, 0) … INDEX_KEY(f, UINT32_MAX), in the order of their UIDs, in whatever table.
+ *
+ *   state(id = 1, clean, boot, uidvalidity)     uidvalidity: the highest ever given here
+ *   folder(id, name, dir, special, mailbox_id, uidvalidity, uidnext, first_recent, modseq, vanished_from)
+ *                                               name and dir as in struct folder; uidnext: as of the last row
+ *   keyword(folder, bit, name)                  bits from KEYWORDS_IN_NAME on; the others are in dovecot-keywords
+ *   message(key, modseq, flags, keywords, internal_ms, saved_ms, size, place, name)
+ *                                               place: 0 cur/, 1 new/; name: exactly the file's
+ *   prepared(key, …)                            struct index_prepared; no row: not prepared yet
+ *   expunged(folder, modseq, low, high)         UIDs low … high; what happened up to vanished_from is forgotten
+ *   uidl(key, uidl)                             adopted POP3 UIDLs
+ *
+ * Search makes its own tables when it first needs them; their rows have the same keys. */
+#define INDEX_KEY(folder, uid) ((int64_t)(((uint64_t)(folder) << 32) | (uint32_t)(uid)))
+
+enum index_statement {
+    I_BEGIN,
+    I_COMMIT,
+    I_ROLLBACK,
+    I_STATE_GET,
+    I_STATE_SET,
+    I_FOLDERS,
+    I_FOLDER_PUT,
+    I_FOLDER_DELETE,
+    I_FOLDER_MESSAGES_DELETE,
+    I_FOLDER_PREPARED_DELETE,
+    I_FOLDER_EXPUNGED_DELETE,
+    I_FOLDER_KEYWORDS_DELETE,
+    I_FOLDER_UIDL_DELETE,
+    I_KEYWORDS,
+    I_KEYWORD_PUT,
+    I_MESSAGES,
+    I_MESSAGE,
+    I_MESSAGE_PUT,
+    I_MESSAGE_FLAGS,
+    I_MESSAGE_DELETE,
+    I_PREPARED,
+    I_PREPARED_IDS,
+    I_PREPARED_PUT,
+    I_PREPARED_COPY,
+    I_PREPARED_DELETE,
+    I_UNPREPARED,
+    I_EXPUNGED,
+    I_EXPUNGED_PUT,
+    I_EXPUNGED_BOUND,
+    I_EXPUNGED_TRIM,
+    I_UIDL,
+    I_UIDL_PUT,
+    I_UIDL_DELETE,
+    I_MODSEQ_ALL,
+    I_STATEMENTS
+};
+
+struct index_scan;   /* index_scan.c */
+struct index_search; /* search.c */
+
+/* A directory as it was when it was last looked at. */
+struct dir_mark {
+    dev_t dev;
+    ino_t ino;
+    int64_t mtime_ns;
+};
+
+enum { PLACE_CUR, PLACE_NEW, PLACES };
+
+struct folder {
+    struct link link; /* in index.folders, the last used first */
+    uint32_t id;
+    char *name; /* normal (folder_name_normal): UTF-8, "/" between levels */
+    char *dir;  /* below the Maildir: "." is INBOX's, ".Sent.2024" */
+    enum index_special special;
+    char mailbox_id[32];
+    uint32_t uidvalidity;
+    uint32_t uidnext;  /* the next to give */
+    uint32_t reserved; /* UIDs below it are safe to give: the uidnext of facteur-uidvalidity */
+    uint32_t row_next; /* uidnext as it stands in the row: a ",U=" below it whose row is not there has gone */
+    uint32_t first_recent;
+    uint64_t modseq;        /* the highest given */
+    uint64_t vanished_from; /* expunges up to it are not in the table any more */
+
+    bool checked;  /* facteur-uidvalidity has been compared since the index was opened */
+    bool adopting; /* UIDs are taken over from Dovecot */
+    char *keywords[KEYWORDS_MAX];
+    unsigned keyword_count;
+
+    int base; /* the folder's own directory, -1 while closed; the others too */
+    int places[PLACES];
+    struct dir_mark seen[PLACES];
+    bool known[PLACES];     /* `seen` is what the rows say */
+    int64_t doubt_until_ms; /* our own change may hide another's of the same instant: scan again then; 0: none */
+    int64_t scan_us;        /* how long the last scan took */
+
+    struct index_scan *scan;       /* in progress, or NULL */
+    struct mailbox_changes unsaid; /* found in a call that could not tell */
+    bool rebuilt;                  /* the next changes told are complete */
+    bool must_scan;
+    uint32_t retried; /* UID for which a file was looked for again; 0: none */
+};
+
+struct index {
+    struct maildirs *maildirs;
+    char *user;
+    char *path;  /* "mail/example.org/anna": below the state directory */
+    char *where; /* the same with the state directory before it: where index.db is */
+    struct index_options options;
+    int root; /* the Maildir */
+    sqlite3 *db;
+    sqlite3_stmt *stmt[I_STATEMENTS]; /* prepared when first needed: index_stmt */
+    struct link folders;              /* all rows of `folder`; the last used first */
+    size_t folder_count;
+    uint32_t next_folder;  /* id */
+    uint32_t uidvalidity;  /* the highest ever given */
+    uint64_t modseq_floor; /* modseqs given from now on are above it */
+    ino_t inode;           /* index.db's, to see that it was removed */
+    bool dirty;            /* the row of `state` says that we write */
+    bool rebuilt;          /* not yet told by index_was_rebuilt */
+    unsigned long names;   /* made so far, for unique ones */
+    struct arena scratch;  /* a call's own; cleared at its end */
+
+    void *search;                           /* search.c's own … */
+    void (*search_close)(struct index *x);  /* … closed with the database; NULL while there is none */
+    void *folders_state;                    /* folders.c's own … */
+    void (*folders_close)(struct index *x); /* … freed with the index; NULL while there is none */
+};
+
+/* --- database (index_db.c) --- */
+
+int index_db_open(struct index *x, struct err *e) MUST_USE;
+void index_db_close(struct index *x); /* statements too */
+/* A statement, reset and ready to be bound; NULL with the reason in *code. */
+sqlite3_stmt *index_stmt(struct index *x, enum index_statement s, int *code, struct err *e) MUST_USE;
+/* One transaction for each operation. index_begin also notes that the database is being written to. */
+int index_begin(struct index *x, struct err *e) MUST_USE;
+int index_commit(struct index *x, struct err *e) MUST_USE; /* rolls back when it fails */
+void index_rollback(struct index *x);
+/* Whether `code` says that index.db is damaged. If so, it has been put aside and made again with the same folders (and
+ * ids), which will be scanned: the caller does its work again, once. Transactions are rolled back. */
+bool index_recovered(struct index *x, int code, struct err *e) MUST_USE;
+
+/* --- rows of folders and their directories (index_folder.c) --- */
+
+int index_folders_read(struct index *x, struct err *e) MUST_USE; /* at the start */
+struct folder *index_folder_by_id(struct index *x, uint32_t id);
+struct folder *index_folder_by_name(struct index *x, struct slice name); /* normal; exact */
+struct folder *index_folder_by_dir(struct index *x, const char *dir);
+/* Takes a directory of the Maildir into the index: what facteur-uidvalidity (else dovecot-uidlist) says, or new ones,
+ * durable. The directory is there; its cur, new and tmp are made if they are missing. */
+int index_folder_add(struct index *x, const char *name, const char *dir, enum index_special special,
+                     struct folder **ret, struct err *e) MUST_USE;
+/* The directory has gone: its rows go too, *f is freed. */
+int index_folder_drop(struct index *x, struct folder **f, struct err *e) MUST_USE;
+/* The directory has been renamed (or only the name): the row follows. */
+int index_folder_move(struct index *x, struct folder *f, const char *name, const char *dir, struct err *e) MUST_USE;
+/* Writes the row, in a transaction that the caller has begun. */
+int index_folder_put(struct index *x, struct folder *f, struct err *e) MUST_USE;
+void index_folder_fill(const struct folder *f, struct index_folder *ret);
+/* The folder's own directory, opened beneath the Maildir without following links; the caller closes it. -ENOENT. */
+int index_folder_dir(struct index *x, const struct folder *f, int *ret_fd, struct err *e) MUST_USE;
+/* Opens its directories (held until others need the room), compares facteur-uidvalidity, reads keywords. Every call
+ * that works on messages begins with it. -ENOENT: no such id, or the directory has gone. */
+int index_folder_open(struct index *x, uint32_t id, struct folder **ret, struct err *e) MUST_USE;
+void index_folder_close(struct folder *f); /* descriptors only */
+void index_folder_free(struct index *x, struct folder **f);
+int index_keywords_read(struct index *x, struct folder *f, struct err *e) MUST_USE;
+
+/* --- facteur-uidvalidity (index_uid.c) --- */
+
+/* Makes UIDs below `below` safe to give. Durable. -EOVERFLOW: there are no more UIDs. */
+int index_uid_reserve(struct index *x, struct folder *f, uint64_t below, struct err *e) MUST_USE;
+int index_uid_read(struct index *x, struct folder *f, bool fresh, struct err *e) MUST_USE;
+int index_uid_write(struct index *x, struct folder *f, uint32_t reserved, struct err *e) MUST_USE;
+/* A new UIDVALIDITY: seconds of the wall clock, above all given before. */
+uint32_t index_uidvalidity(struct index *x);
+uint64_t index_next_modseq(struct index *x, struct folder *f); /* for one operation */
+
+/* --- file names (index_file.c) --- */
+
+struct file_name {
+    struct slice base; /* up to ":" */
+    struct slice info; /* the letters behind ":2,"; empty without */
+    uint32_t uid;      /* of the last ",U="; 0: none, or none that can be */
+    bool has_size, has_wire;
+    uint64_t size, wire; /* ",S=" and ",W=" */
+    uint64_t seconds;    /* before the first dot; 0: none */
+};
+void file_name_parse(struct slice name, struct file_name *ret);
+/* "…,U=<uid>" of the base: without other ",U=", with ",S=" and ",W=" when they are given (not 0) and missing. A base
+ * too long for a file's name becomes a new one. */
+void file_name_base(struct index *x, struct slice base, uint32_t uid, uint64_t size, uint64_t wire,
+                    char to[MAILDIR_NAME]);
+/* A new name, unique in any folder: "<seconds>.R<random>.<host>,S=,W=,U=". */
+void file_name_new(struct index *x, int64_t internal_ms, uint32_t uid, uint64_t size, uint64_t wire,
+                   char to[MAILDIR_NAME]);
+/* base:2,<letters>: flags and the first keywords as letters, and those letters of `info` that mean nothing to us. */
+void file_name_flags(struct slice base, struct slice info, uint8_t flags, uint64_t keywords, unsigned keyword_count,
+                     char to[MAILDIR_NAME + 64]);
+/* What the letters say; keywords without a name are left out. */
+void file_name_read(struct slice info, unsigned keyword_count, uint8_t *flags, uint64_t *keywords);
+
+/* --- rows of messages (index_rows.c) --- */
+
+struct row {
+    struct mailbox_message message;
+    int64_t saved_ms;
+    uint8_t place; /* PLACE_… */
+    char name[MAILDIR_NAME];
+};
+/* Up to `room` rows of the folder with UIDs from … to, ascending; how many, or negative. */
+int index_rows(struct index *x, const struct folder *f, uint32_t from, uint32_t to, struct row *rows, size_t room,
+               struct err *e) MUST_USE;
+int index_row(struct index *x, const struct folder *f, uint32_t uid, struct row *ret,
+              struct err *e) MUST_USE; /* -ENOENT */
+/* In a transaction that the caller has begun: */
+int index_row_put(struct index *x, const struct folder *f, const struct row *row, struct err *e) MUST_USE;
+int index_row_flags(struct index *x, const struct folder *f, const struct row *row, struct err *e) MUST_USE;
+int index_row_delete(struct index *x, const struct folder *f, uint32_t uid, struct err *e) MUST_USE;
+int index_expunged_put(struct index *x, struct folder *f, const struct ranges *gone, uint64_t modseq,
+                       struct err *e) MUST_USE;
+
+/* --- scans (index_sync.c, index_scan.c, index_take.c) --- */
+
+/* Goes on with a scan that is due: DONE when the rows are what the directories are. What it finds goes to f->unsaid. */
+int index_scan_step(struct index *x, struct folder *f, bool take_new, struct err *e) MUST_USE;
+void index_scan_free(struct index_scan **scan);
+/* Moves f->unsaid (and after a rebuild, everything) to `ret`. Called at the end of each call that has changes. */
+int index_tell(struct index *x, struct folder *f, struct mailbox_changes *ret, struct err *e) MUST_USE;
+/* Around a change of ours in a folder's directories, so that it is not taken for somebody else's. */
+struct own_change {
+    bool known[PLACES];
+};
+void index_own_start(struct folder *f, struct own_change *own);
+void index_own_end(struct folder *f, const struct own_change *own);
+
+/* Whether a call has used up its slice: `since_us` of clock_mono_us. */
+bool index_slice_over(int64_t since_us);
+
+/* Adds to (or takes from) what the quota counts. */
+void index_count(struct index *x, int64_t messages, int64_t octets);
+
+/* --- offered by folders.c --- */
+
+/* Called when the index has been opened, and after index.db was made anew: takes in what is on the disk (INBOX at least).
+ * Folders already known keep their ids. */
+int folders_open(struct index *x, struct err *e) MUST_USE;
+
+#endif
