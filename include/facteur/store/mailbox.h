@@ -60,18 +60,25 @@ struct mailbox {
     struct link views;
 };
 
+/* A set of UIDs that can tell how many of them are below a number. */
+struct mailbox_ranked {
+    struct ranges set;
+    uint32_t *before; /* of each piece: how many are in the pieces before it */
+};
+
 struct mailbox_view {
     struct link link;
     struct mailbox *mailbox;
     void (*on_change)(struct mailbox_view *); /* there is something to tell; may be NULL. Called from mailbox_apply's
                                                * caller, on the loop; the view may be synced in it, not closed */
-    uint32_t next;         /* UIDs below it have been announced */
-    uint64_t told;         /* flag changes up to this modseq have been told */
-    uint64_t *quiet;       /* modseqs of own silent changes, not to be told */
-    size_t quiet_count;
-    struct ranges ghosts;  /* UIDs that have gone and still have a sequence number here */
-    struct ranges recent;  /* \Recent here */
-    unsigned keywords_told; /* how many keyword names FLAGS has listed */
+    uint32_t next;                /* UIDs below it have been announced */
+    struct ranges changed;        /* UIDs of flag changes not yet told */
+    struct mailbox_ranked ghosts; /* UIDs that have gone and still have a sequence number here */
+    struct mailbox_ranked hidden; /* UIDs that came in below `next`: they have no sequence number here (a file that came
+                                   * back); the next view has them */
+    struct ranges recent;         /* \Recent here */
+    unsigned keywords_told;       /* how many keyword names FLAGS has listed */
+    bool recent_told;             /* RECENT as it was last said still holds */
     bool read_only;
 };
 
@@ -94,7 +101,7 @@ uint32_t view_uid(const struct mailbox_view *v, uint32_t seq);    /* 0: no such 
 uint32_t view_seq(const struct mailbox_view *v, uint32_t uid);    /* 0: not in this view */
 uint32_t view_last_uid(const struct mailbox_view *v);             /* what "*" means for UIDs; 0: empty */
 /* Sequence numbers to UIDs; those beyond the end are left out and *ret_beyond says so. UIDs to those that this view
- * has. Ghosts stay in (the caller answers [EXPUNGEISSUED]). 0 or -E2BIG. */
+ * has. Ghosts stay in (the caller answers [EXPUNGEISSUED]). What *ret held is replaced. 0 or -E2BIG. */
 int view_uids_of_seqs(const struct mailbox_view *v, const struct ranges *seqs, struct ranges *ret, bool *ret_beyond)
     MUST_USE;
 int view_uids(const struct mailbox_view *v, const struct ranges *uids, struct ranges *ret) MUST_USE;

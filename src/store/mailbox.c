@@ -1,0 +1,364 @@
+#include "facteur/store/mailbox.h"
+
+#include "facteur/base/mem.h"
+#include "mailbox_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* --- sets --- */
+
+void uids_push(struct ranges *r, uint32_t from, uint32_t to)
+{
+    struct range *last = r->count > 0 ? &r->items[r->count - 1] : NULL;
+
+    if (last != NULL && from <= (uint64_t)last->to + 1) {
+        last->to = to > last->to ? to : last->to;
+        return;
+    }
+    if (r->count == r->cap) {
+        r->cap = r->cap < 4 ? 4 : r->cap * 2;
+        r->items = mem_resize(r->items, r->cap * sizeof *r->items);
+    }
+    r->items[r->count++] = (struct range){ from, to };
+}
+
+/* How many pieces begin below it. */
+static size_t pieces_below(const struct ranges *r, uint32_t below)
+{
+    size_t low = 0, high = r->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (r->items[middle].from < below)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void uids_add(struct ranges *r, const struct ranges *more, uint32_t below)
+{
+    size_t a = 0, b = 0, count = pieces_below(more, below);
+    struct ranges old = *r, sum = { 0 };
+    bool behind = count > 0 && (old.count == 0 || more->items[0].from >= old.items[old.count - 1].from);
+
+    if (count == 0)
+        return;
+    if (behind) { /* the usual case: what is there stays where it is */
+        sum = old;
+        a = old.count;
+    }
+    while (a < old.count || b < count) {
+        bool from_old = b == count || (a < old.count && old.items[a].from <= more->items[b].from);
+        struct range piece = from_old ? old.items[a++] : more->items[b++];
+
+        if (!from_old && piece.to >= below)
+            piece.to = below - 1;
+        uids_push(&sum, piece.from, piece.to);
+    }
+    if (!behind)
+        mem_free(old.items);
+    *r = sum;
+}
+
+void uids_take(struct ranges *r, const struct ranges *less)
+{
+    struct ranges rest = { 0 };
+    size_t b = 0;
+
+    if (r->count == 0 || less->count == 0)
+        return;
+    for (size_t a = 0; a < r->count; a++) {
+        struct range piece = r->items[a];
+        bool left = true;
+
+        while (b < less->count && less->items[b].to < piece.from)
+            b++;
+        for (; left && b < less->count && less->items[b].from <= piece.to; b++) {
+            const struct range *cut = &less->items[b];
+
+            if (cut->from > piece.from)
+                uids_push(&rest, piece.from, cut->from - 1);
+            left = cut->to < piece.to;
+            if (!left)
+                break; /* it may reach into the next piece */
+            piece.from = cut->to + 1;
+        }
+        if (left)
+            uids_push(&rest, piece.from, piece.to);
+    }
+    ranges_clear(r);
+    *r = rest;
+}
+
+/* --- changes --- */
+
+void mailbox_changes_clear(struct mailbox_changes *c)
+{
+    for (unsigned i = 0; c->keywords != NULL && i < c->keyword_count; i++)
+        mem_free(c->keywords[i]);
+    mem_free(c->keywords);
+    mem_free(c->messages);
+    ranges_clear(&c->gone);
+    *c = (struct mailbox_changes){ 0 };
+}
+
+void mailbox_changes_add(struct mailbox_changes *c, const struct mailbox_message *m)
+{
+    if (c->count == c->cap) {
+        c->cap = c->cap < 8 ? 8 : c->cap * 2;
+        c->messages = mem_resize(c->messages, c->cap * sizeof *c->messages);
+    }
+    c->messages[c->count++] = *m;
+}
+
+void mailbox_changes_keywords(struct mailbox_changes *c, const char *const *names, unsigned count)
+{
+    char **copies = mem_array(count > 0 ? count : 1, sizeof *copies);
+
+    for (unsigned i = 0; i < count; i++)
+        copies[i] = mem_str(names[i]);
+    for (unsigned i = 0; c->keywords != NULL && i < c->keyword_count; i++)
+        mem_free(c->keywords[i]);
+    mem_free(c->keywords);
+    c->keywords = copies;
+    c->keyword_count = count;
+}
+
+/* --- the list --- */
+
+void mailbox_init(struct mailbox *m)
+{
+    *m = (struct mailbox){ .uidnext = 1, .first_recent = 1 };
+    list_init(&m->views);
+}
+
+void mailbox_clear(struct mailbox *m)
+{
+    for (unsigned i = 0; i < m->keyword_count; i++)
+        mem_free(m->keywords[i]);
+    mem_free(m->messages);
+    mailbox_init(m);
+}
+
+size_t mailbox_index(const struct mailbox *m, uint32_t uid)
+{
+    size_t low = 0, high = m->count;
+
+    if (high == 0 || m->messages[high - 1].uid < uid)
+        return high;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (m->messages[middle].uid < uid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const struct mailbox_message *mailbox_find(const struct mailbox *m, uint32_t uid)
+{
+    size_t at = mailbox_index(m, uid);
+
+    return at < m->count && m->messages[at].uid == uid ? &m->messages[at] : NULL;
+}
+
+int mailbox_keyword(const struct mailbox *m, struct slice name)
+{
+    for (unsigned i = 0; i < m->keyword_count; i++)
+        if (slice_ieq(slice_str(m->keywords[i]), name))
+            return (int)i;
+    return -ENOENT;
+}
+
+/* Whether a bit has another name now. */
+static bool take_keywords(struct mailbox *m, const struct mailbox_changes *c)
+{
+    unsigned count = c->keyword_count < KEYWORDS_MAX ? c->keyword_count : KEYWORDS_MAX;
+    bool renamed = count < m->keyword_count;
+
+    for (unsigned i = 0; i < m->keyword_count; i++) {
+        renamed = renamed || strcmp(m->keywords[i], c->keywords[i]) != 0;
+        mem_free(m->keywords[i]);
+        m->keywords[i] = NULL;
+    }
+    for (unsigned i = 0; i < count; i++)
+        m->keywords[i] = mem_str(c->keywords[i]);
+    m->keyword_count = count;
+    return renamed;
+}
+
+/* --- applying --- */
+
+static int by_uid(const void *a, const void *b)
+{
+    const struct mailbox_message *const *x = a, *const *y = b;
+
+    if ((*x)->uid != (*y)->uid)
+        return (*x)->uid < (*y)->uid ? -1 : 1;
+    return *x < *y ? -1 : *x > *y; /* the later one is the newer state */
+}
+
+static bool is_uid(uint32_t n) /* with room for the number after it */
+{
+    return n > 0 && n < UINT32_MAX;
+}
+
+/* The changed messages ascending, each once, in its last state. The caller frees it. */
+static const struct mailbox_message **in_order(const struct mailbox_changes *c, size_t *ret_count)
+{
+    const struct mailbox_message **all = mem_array(c->count > 0 ? c->count : 1, sizeof *all);
+    bool ascending = true;
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->count; i++) {
+        all[i] = &c->messages[i];
+        ascending = ascending && (i == 0 || c->messages[i - 1].uid < c->messages[i].uid);
+    }
+    if (!ascending)
+        qsort(all, c->count, sizeof(*all), by_uid);
+    for (size_t i = 0; i < c->count; i++)
+        if (is_uid(all[i]->uid) && (i + 1 == c->count || all[i + 1]->uid != all[i]->uid))
+            all[n++] = all[i];
+    *ret_count = n;
+    return all;
+}
+
+/* Takes the new states of known messages; the others are moved to the front of `all`. Returns how many those are. */
+static size_t update_known(struct mailbox *m, const struct mailbox_message **all, size_t count,
+                           struct mailbox_news *news)
+{
+    size_t fresh = 0, at = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct mailbox_message *now = all[i];
+        struct mailbox_message *then;
+
+        if (at < m->count && m->messages[at].uid < now->uid) /* the next one is near when many change */
+            at = m->messages[at + 1 < m->count ? at + 1 : at].uid == now->uid ? at + 1 : mailbox_index(m, now->uid);
+        then = &m->messages[at];
+        if (at == m->count || then->uid != now->uid) {
+            all[fresh++] = now;
+            continue;
+        }
+        if (then->flags != now->flags || then->keywords != now->keywords)
+            uids_push(&news->altered, now->uid, now->uid);
+        *then = *now;
+    }
+    return fresh;
+}
+
+/* Puts new messages where their UIDs belong: nearly always at the end. */
+static void insert(struct mailbox *m, const struct mailbox_message *const *fresh, size_t count)
+{
+    size_t from = m->count, to = m->count + count;
+
+    if (to > m->cap) {
+        m->cap = m->cap * 2 > to ? m->cap * 2 : to + 8;
+        m->messages = mem_resize(m->messages, m->cap * sizeof *m->messages);
+    }
+    m->count = to;
+    while (count > 0) {
+        if (from > 0 && m->messages[from - 1].uid > fresh[count - 1]->uid)
+            m->messages[--to] = m->messages[--from];
+        else
+            m->messages[--to] = *fresh[--count];
+    }
+}
+
+static void note_removed(struct mailbox *m, const struct ranges *gone, struct ranges *removed)
+{
+    size_t kept, g = 0;
+
+    if (gone->count == 0)
+        return;
+    kept = mailbox_index(m, gone->items[0].from);
+    for (size_t i = kept; i < m->count; i++) {
+        uint32_t uid = m->messages[i].uid;
+
+        while (g < gone->count && gone->items[g].to < uid)
+            g++;
+        if (g < gone->count && gone->items[g].from <= uid)
+            uids_push(removed, uid, uid);
+        else
+            m->messages[kept++] = m->messages[i];
+    }
+    m->count = kept;
+}
+
+/* What the mailbox has and a complete list has not. */
+static void missing(const struct mailbox *m, const struct mailbox_message *const *all, size_t count, struct ranges *ret)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < m->count; i++) {
+        while (at < count && all[at]->uid < m->messages[i].uid)
+            at++;
+        if (at == count || all[at]->uid != m->messages[i].uid)
+            uids_push(ret, m->messages[i].uid, m->messages[i].uid);
+    }
+}
+
+static void apply_messages(struct mailbox *m, const struct mailbox_changes *c, struct mailbox_news *news)
+{
+    struct ranges gone = { 0 };
+    const struct mailbox_message **all;
+    size_t count, fresh;
+
+    all = in_order(c, &count);
+    if (c->complete)
+        missing(m, all, count, &gone);
+    uids_add(&gone, &c->gone, UINT32_MAX);
+    fresh = update_known(m, all, count, news);
+    for (size_t i = 0; i < fresh; i++)
+        uids_push(&news->added, all[i]->uid, all[i]->uid);
+    if (fresh > 0)
+        insert(m, all, fresh);
+    note_removed(m, &gone, &news->removed);
+    uids_take(&news->altered, &news->removed);
+    if (m->count > 0 && m->messages[m->count - 1].uid >= m->uidnext)
+        m->uidnext = m->messages[m->count - 1].uid + 1;
+    ranges_clear(&gone);
+    mem_free(all);
+}
+
+static void tell_views(struct mailbox *m, const struct mailbox_news *news, const struct mailbox_view *origin,
+                       bool silent)
+{
+    LIST_EACH (l, &m->views) {
+        struct mailbox_view *v = LIST_ENTRY(l, struct mailbox_view, link);
+
+        if (view_note(v, news, silent && v == origin) && v->on_change != NULL)
+            v->on_change(v);
+    }
+}
+
+void mailbox_apply(struct mailbox *m, const struct mailbox_changes *c, struct mailbox_view *origin, bool silent)
+{
+    struct mailbox_news news = { 0 };
+
+    if (c->keywords != NULL)
+        news.keywords_renamed = take_keywords(m, c);
+    if (c->complete || c->count > 0 || c->gone.count > 0)
+        apply_messages(m, c, &news);
+    m->modseq = c->modseq > m->modseq ? c->modseq : m->modseq;
+    m->uidnext = c->uidnext > m->uidnext ? c->uidnext : m->uidnext;
+    m->first_recent = c->first_recent > m->first_recent ? c->first_recent : m->first_recent;
+    tell_views(m, &news, origin, silent);
+    ranges_clear(&news.altered);
+    ranges_clear(&news.removed);
+    ranges_clear(&news.added);
+}
+
+void mailbox_arrive(struct mailbox *m, const struct mailbox_message *message)
+{
+    struct mailbox_message copy = *message;
+    struct mailbox_changes c = { .messages = &copy, .count = 1, .cap = 1, .modseq = message->modseq };
+
+    mailbox_apply(m, &c, NULL, false);
+}
