@@ -18,10 +18,11 @@ enum job_class {
     JOB_DISK,    /* Maildir and spool files */
     JOB_SYNC,    /* fsync of delivered files */
     JOB_HASH,    /* password hashes */
+    JOB_MAILBOX, /* users' indexes: flow/mailboxes keeps a lane for each user */
     JOB_CLASSES
 };
 
-enum { JOB_THREADS = 8 }; /* the sum of the classes' ceilings: 1, 1, 2, 3 and 1; loop_new makes at least as many */
+enum { JOB_THREADS = 10 }; /* the sum of the classes' ceilings: 1, 1, 2, 3, 1 and 2; loop_new makes at least as many */
 
 struct job_pool;
 struct job_scope {

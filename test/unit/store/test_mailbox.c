@@ -9,6 +9,7 @@
 
 #include "facteur/base/mem.h"
 #include "facteur/store/mailbox.h"
+#include "mailbox_priv.h"
 
 /* --- a client: it knows what it has been told, and nothing else --- */
 
@@ -176,6 +177,29 @@ static void set(struct mailbox *m, uint32_t uid, uint8_t flags, struct mailbox_v
 
     change(&c, uid, flags, m->modseq + 1);
     apply(m, &c, origin, silent);
+}
+
+static void test_sets(void **state)
+{
+    struct ranges a = { 0 }, b = { 0 };
+
+    (void)state;
+    for (uint32_t n = 1; n <= 19; n += 3) /* 1:2, 4:5 … 19:20 */
+        uids_push(&a, n, n + 1);
+    uids_push(&b, 2, 7); /* over three of them */
+    uids_push(&b, 11, 11);
+    uids_push(&b, 30, 40);
+    uids_take(&a, &b);
+    assert_int_equal(ranges_count(&a), 9);
+    assert_true(ranges_has(&a, 1) && ranges_has(&a, 8) && ranges_has(&a, 10) && ranges_has(&a, 20));
+    assert_false(ranges_has(&a, 2) || ranges_has(&a, 4) || ranges_has(&a, 7) || ranges_has(&a, 11));
+    uids_add(&a, &b, 35);
+    assert_int_equal(ranges_count(&a), 9 + 7 + 5);
+    assert_false(ranges_has(&a, 35));
+    uids_add(&a, &b, 2);
+    assert_int_equal(ranges_count(&a), 21);
+    ranges_clear(&a);
+    ranges_clear(&b);
 }
 
 static void test_ghosts_keep_their_numbers(void **state)
@@ -666,6 +690,7 @@ static void test_a_large_mailbox(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sets),
         cmocka_unit_test(test_ghosts_keep_their_numbers),
         cmocka_unit_test(test_what_comes_and_goes_unannounced_is_not_mentioned),
         cmocka_unit_test(test_flags_are_told_to_those_who_do_not_know),
