@@ -19,6 +19,8 @@ const char *cli_nearest(const char *word, size_t count, const char *(*each)(cons
 
 /* Loads the policy file: EX_OK, or EX_CONFIG / EX_NOINPUT / EX_NOPERM after its problems were printed. */
 int cli_load(const struct cli *c, struct config **ret);
+/* The same as it will be after a change. */
+int cli_load_for(const struct cli *c, struct config_change change, struct config **ret);
 
 /* Connects to the running server: EX_OK, or EX_UNAVAILABLE / EX_NOPERM / EX_CONFIG after saying why. */
 int cli_connect(const struct cli *c, struct client **ret);

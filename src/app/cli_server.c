@@ -17,6 +17,11 @@ enum { PRINT_MAX = 1024 * 1024, SOCKET_PATH = 4096 };
 
 int cli_load(const struct cli *c, struct config **ret)
 {
+    return cli_load_for(c, (struct config_change){ 0 }, ret);
+}
+
+int cli_load_for(const struct cli *c, struct config_change change, struct config **ret)
+{
     struct conf_problems problems = { 0 };
     struct config *config = NULL;
     int code;
@@ -26,7 +31,7 @@ int cli_load(const struct cli *c, struct config **ret)
         return cli_fail(c, code == -EACCES ? EX_NOPERM : EX_NOINPUT, "%s: %s; --config FILE names another policy file",
                         c->config, err_text(code));
     }
-    code = config_load(c->config, &config, &problems);
+    code = config_load_for(c->config, change, &config, &problems);
     if (problems.text.n > 0)
         cli_put_lines(c->err, buf_cstr(&problems.text));
     if (code < 0 && problems.text.n == 0)

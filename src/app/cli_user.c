@@ -233,9 +233,9 @@ static int write_user(const struct cli *c, const struct config *config, const ch
 }
 
 /* What every command that changes a user needs; *config stays NULL where there is none to free. */
-static int begin_change(const struct cli *c, struct config **config, char key[KEY_MAX])
+static int begin_change(const struct cli *c, struct config_change will, struct config **config, char key[KEY_MAX])
 {
-    int code = cli_load(c, config);
+    int code = cli_load_for(c, will, config);
 
     if (*config == NULL)
         return code;
@@ -243,11 +243,21 @@ static int begin_change(const struct cli *c, struct config **config, char key[KE
     return code == EX_OK ? user_key(c, *config, key) : code;
 }
 
+/* Aliases may wait for more users than this one. */
+static void tell_remaining(const struct cli *c)
+{
+    struct config *config = NULL;
+
+    if (cli_load(c, &config) != EX_OK)
+        fputs("Until that is mended, facteur does not start with this policy.\n", c->err);
+    config_unref(&config);
+}
+
 int cli_run_user_add(struct cli *c)
 {
     struct config *config = NULL;
     char key[KEY_MAX];
-    int code = begin_change(c, &config, key);
+    int code = begin_change(c, (struct config_change){ .adds_user = true }, &config, key);
 
     if (code == EX_OK && config_user(config, key) != NULL)
         code = cli_fail(c, EX_DATAERR, "%s is a user already (%s:%u)", key, config_user(config, key)->at.file,
@@ -261,8 +271,10 @@ int cli_run_user_add(struct cli *c)
         code = make_maildir(c, config, key);
     if (code == EX_OK)
         code = tell_server(c, config);
-    if (code == EX_OK)
+    if (code == EX_OK) {
         fprintf(c->out, "Added %s.\n", key);
+        tell_remaining(c);
+    }
     config_unref(&config);
     return code;
 }
@@ -271,7 +283,7 @@ int cli_run_user_passwd(struct cli *c)
 {
     struct config *config = NULL;
     char key[KEY_MAX];
-    int code = begin_change(c, &config, key);
+    int code = begin_change(c, (struct config_change){ 0 }, &config, key);
 
     if (code == EX_OK && config_user(config, key) == NULL)
         code = cli_fail(c, EX_NOUSER, "there is no user %s", key);
@@ -310,14 +322,26 @@ static int delete_user(const struct cli *c, const struct config *config, const c
     return code;
 }
 
+/* An alias that leads to the user would keep the server from starting. */
+static int check_without(const struct cli *c, const char *key)
+{
+    struct config *after = NULL;
+    int code = cli_load_for(c, (struct config_change){ .removes_user = key }, &after);
+
+    config_unref(&after);
+    return code == EX_OK ? code : cli_fail(c, code, "%s stays: the policy would be wrong without it", key);
+}
+
 int cli_run_user_del(struct cli *c)
 {
     struct config *config = NULL;
     char key[KEY_MAX], question[KEY_MAX + 32];
-    int code = begin_change(c, &config, key);
+    int code = begin_change(c, (struct config_change){ 0 }, &config, key);
 
     if (code == EX_OK && config_user(config, key) == NULL)
         code = cli_fail(c, EX_NOUSER, "there is no user %s", key);
+    if (code == EX_OK)
+        code = check_without(c, key);
     if (code == EX_OK && cli_value(c, "yes") == NULL) {
         (void)snprintf(question, sizeof question, "Remove the user %s?", key);
         code = cli_confirm(c, question);

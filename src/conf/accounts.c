@@ -91,6 +91,8 @@ static void take_user(struct load *l, const struct node *n)
     }
     if (is_known_name(l, &c->users, key, n, "users:"))
         return;
+    if (l->change.removes_user != NULL && n->key_at.file == c->users_file && strcmp(key, l->change.removes_user) == 0)
+        return;
     u = arena_zero(&c->arena, sizeof *u);
     u->name = keep(l, slice_str(key));
     u->mailbox_local = keep(l, slice_make(key, (size_t)(at - key)));

@@ -187,7 +187,7 @@ static const struct conf_alias *follow(struct stage *s, const struct conf_alias 
         return NULL;
     kind = config_recipient(s->l->c, &address, &user, &next);
     if (kind == RECIPIENT_UNKNOWN || (kind == RECIPIENT_ALIAS && next->name[0] == '@')) {
-        if (tell)
+        if (tell && !s->l->change.adds_user)
             tell_unknown(s, a, i);
         return NULL;
     }

@@ -68,9 +68,10 @@ static struct slice directory_of(const char *path)
     return slash != NULL ? slice_make(path, (size_t)(slash - path) + 1) : slice_make(NULL, 0);
 }
 
-int config_parse(const char *name, struct slice text, struct config **ret, struct conf_problems *problems)
+static int parse(const char *name, struct slice text, struct config_change change, struct config **ret,
+                 struct conf_problems *problems)
 {
-    struct load l = { .alone = name == NULL };
+    struct load l = { .alone = name == NULL, .change = change };
     struct node *root;
     int code;
 
@@ -100,7 +101,12 @@ int config_parse(const char *name, struct slice text, struct config **ret, struc
     return code;
 }
 
-int config_load(const char *path, struct config **ret, struct conf_problems *problems)
+int config_parse(const char *name, struct slice text, struct config **ret, struct conf_problems *problems)
+{
+    return parse(name, text, (struct config_change){ 0 }, ret, problems);
+}
+
+int config_load_for(const char *path, struct config_change change, struct config **ret, struct conf_problems *problems)
 {
     char *real = realpath(path, NULL); /* other files stay found whatever directory the server works in */
     struct problems one = { 0 };
@@ -110,7 +116,7 @@ int config_load(const char *path, struct config **ret, struct conf_problems *pro
 
     code = file_read(real != NULL ? real : path, YAML_MOST, false, &text, &e);
     if (code == 0) {
-        code = config_parse(real, buf_slice(&text), ret, problems);
+        code = parse(real, buf_slice(&text), change, ret, problems);
     } else {
         problem_add(&one, (struct conf_place){ path, 0, 0 }, "%s", e.text);
         *problems = (struct conf_problems){ 0 };
@@ -121,6 +127,11 @@ int config_load(const char *path, struct config **ret, struct conf_problems *pro
     buf_clear(&text);
     free(real);
     return code;
+}
+
+int config_load(const char *path, struct config **ret, struct conf_problems *problems)
+{
+    return config_load_for(path, (struct config_change){ 0 }, ret, problems);
 }
 
 struct config *config_ref(struct config *c)

@@ -225,6 +225,31 @@ static void a_users_life(void **state)
     assert_int_equal(stat(w->dir, &st), 0);
 }
 
+/* The policy is looked at as it will be: an alias may wait for the very user that is added. */
+static void aliases_wait_for_users(void **state)
+{
+    struct world *w = *state;
+
+    write_file(w->config,
+               "hostname: mail.example.org\nstate: state\nlisten: [{address: 127.0.0.1, port: 0}]\n"
+               "domains: {example.org: {aliases: {all: [anna, bert], info: anna}}}\nusers_file: users.yaml\n");
+    assert_code(w, run(w, "", "check"), EX_CONFIG);
+    assert_code(w, run(w, "p\n", "user add anna --password-stdin"), EX_OK);
+    ASSERT_HAS(w->out, "Added anna@example.org.");
+    ASSERT_HAS(w->err, "there is neither a user nor an alias bert@example.org"); /* not silent about what remains */
+    assert_code(w, run(w, "p\n", "user add bert --password-stdin"), EX_OK);
+    assert_string_equal(w->err, "");
+    assert_code(w, run(w, "", "check"), EX_OK);
+    assert_code(w, run(w, "p\n", "user add info --password-stdin"), EX_DATAERR);
+    /* And the other way round: who is waited for stays. */
+    assert_code(w, run(w, "", "user del bert --yes"), EX_CONFIG);
+    ASSERT_HAS(w->err, "bert@example.org stays");
+    assert_code(w, run(w, "", "check"), EX_OK);
+    /* Other mistakes are none that a user mends. */
+    write_file(w->config, POLICY "users_file: users.yaml\nhostnam: x\n");
+    assert_code(w, run(w, "p\n", "user add carl --password-stdin"), EX_CONFIG);
+}
+
 static void users_that_cannot_be(void **state)
 {
     struct world *w = *state;
@@ -485,6 +510,7 @@ int main(void)
         TEST(check_says_good_or_what_is_bad),
         TEST(check_sees_a_key_of_another_certificate),
         TEST(a_users_life),
+        TEST(aliases_wait_for_users),
         TEST(users_that_cannot_be),
         TEST(without_a_server),
         TEST(status_is_readable_both_ways),
