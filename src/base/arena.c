@@ -12,6 +12,13 @@ struct arena_block {
     max_align_t data[];
 };
 
+void arena_wipe(struct arena *a)
+{
+    for (struct arena_block *b = a->blocks; b != NULL; b = b->next)
+        explicit_bzero(b->data, b->used);
+    arena_clear(a);
+}
+
 void arena_clear(struct arena *a)
 {
     struct arena_block *next;

@@ -13,6 +13,13 @@ void buf_init(struct buf *b, size_t max)
     *b = (struct buf){ .max = max };
 }
 
+void buf_wipe(struct buf *b)
+{
+    if (b->p != NULL)
+        explicit_bzero(b->p, b->cap);
+    buf_clear(b);
+}
+
 void buf_clear(struct buf *b)
 {
     mem_free(b->p);

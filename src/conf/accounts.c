@@ -130,7 +130,7 @@ static const struct node *read_users_file(struct load *l)
         return NULL;
     }
     code = yaml_read(&l->tree, l->c->users_file, buf_slice(&text), &l->problems, &root);
-    buf_clear(&text);
+    buf_wipe(&text);
     if (code < 0 || node_is_null(root) || !want_map(l, "users", root))
         return NULL;
     return root;

@@ -93,7 +93,7 @@ static int parse(const char *name, struct slice text, struct config_change chang
     if (l.problems.count > 0)
         code = -EINVAL;
     problems_clear(&l.problems);
-    arena_clear(&l.tree);
+    arena_wipe(&l.tree);
     if (code < 0)
         config_unref(&l.c);
     else
@@ -124,7 +124,7 @@ int config_load_for(const char *path, struct config_change change, struct config
         problems_clear(&one);
         code = -EINVAL;
     }
-    buf_clear(&text);
+    buf_wipe(&text);
     free(real);
     return code;
 }
@@ -150,7 +150,7 @@ void config_unref(struct config **c)
     map_clear(&gone->domains);
     map_clear(&gone->users);
     map_clear(&gone->aliases);
-    arena_clear(&gone->arena);
+    arena_wipe(&gone->arena); /* passwords of next hops, hashes of users */
     mem_free(gone);
 }
 

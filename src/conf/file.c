@@ -26,7 +26,7 @@ static int read_all(int fd, size_t most, struct buf *out, struct err *e)
     }
 }
 
-static int check_file(int fd, bool secret, struct err *e)
+static int check_file(int fd, bool secret, uint64_t *ret_size, struct err *e)
 {
     struct stat st;
 
@@ -37,6 +37,7 @@ static int check_file(int fd, bool secret, struct err *e)
     if (secret && (st.st_mode & (S_IWGRP | S_IRWXO)) != 0)
         return err_set(e, -EPERM, "open to other users (mode %03o); chmod it to 600 or 640",
                        (unsigned)(st.st_mode & 0777));
+    *ret_size = (uint64_t)st.st_size;
     return 0;
 }
 
@@ -44,19 +45,23 @@ int file_read(const char *path, size_t most, bool secret, struct buf *out, struc
 {
     /* O_NONBLOCK: a FIFO by mistake is refused below and does not hang the start */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    uint64_t size = 0;
     int code;
 
     buf_init(out, most + 1); /* one more, so that the end is seen at exactly `most` */
     if (fd < 0)
         return err_set(e, -errno, "%s", err_text(-errno));
-    code = check_file(fd, secret, e);
-    if (code == 0)
+    code = check_file(fd, secret, &size, e);
+    if (code == 0) {
+        (void)!buf_room(out,
+                        size < most ? (size_t)size + 1 : 1); /* at once: a buffer that grows leaves copies behind */
         code = read_all(fd, most, out, e);
+    }
     if (code == 0 && out->n > most)
         code = err_set(e, -EFBIG, "larger than %zu octets", most);
     (void)close(fd);
     if (code < 0)
-        buf_clear(out);
+        buf_wipe(out);
     return code;
 }
 
@@ -82,9 +87,7 @@ static const char *secret_from_file(struct load *l, const char *key, const struc
         problem(l, n, "%s: %s is empty or holds a NUL", key, path);
     else
         secret = keep(l, buf_slice(&text));
-    if (text.p != NULL)
-        explicit_bzero(text.p, text.n);
-    buf_clear(&text);
+    buf_wipe(&text);
     return secret;
 }
 

@@ -29,8 +29,8 @@ struct userfile {
 
 static void userfile_close(struct userfile *f)
 {
-    buf_clear(&f->text);
-    arena_clear(&f->tree);
+    buf_wipe(&f->text);
+    arena_wipe(&f->tree);
     problems_clear(&f->problems);
     if (f->dir >= 0)
         (void)close(f->dir); /* unlocks it */
@@ -117,7 +117,7 @@ static int exchange(struct userfile *f, size_t start, size_t end, struct slice w
         buf_clear(&made);
         return code;
     }
-    buf_clear(&f->text);
+    buf_wipe(&f->text);
     f->text = made;
     return 0;
 }

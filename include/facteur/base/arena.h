@@ -16,6 +16,7 @@ struct arena {
 };
 
 void arena_clear(struct arena *a); /* frees all; a zeroed struct is an empty arena */
+void arena_wipe(struct arena *a);  /* overwrites and frees all: where secrets are among it */
 void *arena_zero(struct arena *a, size_t n);
 char *arena_str(struct arena *a, struct slice s); /* a NUL-terminated copy */
 

@@ -19,6 +19,7 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_clear(struct buf *b); /* frees; the maximum stays */
+void buf_wipe(struct buf *b);  /* the same for a secret: overwrites it first */
 void buf_reset(struct buf *b); /* n = 0, memory stays */
 
 int buf_add(struct buf *b, const void *p, size_t n) MUST_USE; /* 0 or -ENOBUFS */
