@@ -52,6 +52,7 @@ struct flow {
     struct local *local;
     struct remote *remote;
     struct space *space;
+    struct mailboxes *mailboxes; /* app's; NULL: nobody reads here */
     uint64_t first_id;    /* of this process: older messages may have been delivered already */
     uint64_t body_octets; /* bodies in memory now */
     uint8_t scram_secret[32]; /* what the salts of unknown users are made of */
