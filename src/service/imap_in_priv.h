@@ -16,21 +16,23 @@ struct imap_append_state;
 struct imap_session {
     struct peer peer; /* first */
     struct imap_server *proto;
-    struct account *account;      /* from login to the end */
-    struct open_mailbox *box;     /* selected: a reference; or NULL */
-    struct mailbox_view view;     /* of box */
-    struct ranges saved;          /* "$": UIDs (RFC 5182) */
+    struct account *account;            /* from login to the end */
+    struct open_mailbox *box;           /* selected: a reference; or NULL */
+    struct mailbox_view view;           /* of box */
+    struct ranges saved;                /* "$": UIDs (RFC 5182) */
     const struct imap_command *command; /* under way in `run`; or NULL */
-    struct account_job *paused;   /* a job that goes on when output has drained: account_start */
+    struct account_job *paused;         /* a job that goes on when output has drained: account_start */
     struct imap_append_state *append;
-    struct buf out;               /* untagged answers being put together; kept small between commands */
+    struct buf out; /* untagged answers being put together; kept small between commands */
     enum imap_phase phase;
-    bool flags_with_uid;          /* news of flags carry UID and MODSEQ: set by what is enabled */
+    int64_t idle_until_ms; /* monotonic: when IDLE has lasted long enough */
+    bool idle;             /* news are told as they come */
 };
 
 /* Ends the command under way: news, then the tagged reply. */
 void imap_in_done(struct imap_session *s, struct imap_result r);
 void imap_in_send(struct imap_session *s, struct slice octets);
+void imap_in_flush(struct imap_session *s); /* sends `out`; imap_in_done does it too */
 /* Starts a job on the session's account whose changes are the selected mailbox's (box true). */
 void imap_in_start(struct imap_session *s, struct account_job *j, bool box);
 /* Goes on with a job that answered MORE: at once when output has room, else when the client has taken some. Call it from
@@ -39,29 +41,33 @@ void imap_in_continue(struct imap_session *s, struct account_job *j);
 /* The command's set as UIDs of the selected mailbox (sequence numbers, UIDs or "$"). *ret_beyond (may be NULL): it named
  * sequence numbers that are not there. */
 int imap_in_uids(struct imap_session *s, const struct imap_command *c, struct ranges *ret, bool *ret_beyond) MUST_USE;
-int imap_in_set_uids(struct imap_session *s, const struct imap_set *set, bool uid, struct ranges *ret, bool *ret_beyond)
-    MUST_USE;
+int imap_in_set_uids(struct imap_session *s, const struct imap_set *set, bool uid, struct ranges *ret,
+                     bool *ret_beyond) MUST_USE;
 /* Untagged news; `may_expunge` false keeps sequence numbers. */
 void imap_in_news(struct imap_session *s, bool may_expunge);
-/* "* 3 FETCH (UID 5 MODSEQ (7) FLAGS (\Seen))" of a message. */
+void imap_in_changed(struct mailbox_view *v); /* the view's on_change */
+/* Untagged answers into `out`, which is sent when it is large: "* 3 FETCH (UID 5 MODSEQ (7) FLAGS (\Seen))" of a message
+ * (UID and MODSEQ as the client has asked for them), FLAGS and PERMANENTFLAGS, VANISHED. */
 void imap_in_write_flags(struct imap_session *s, uint32_t seq, const struct mailbox_message *m, bool recent);
+void imap_in_write_flag_list(struct imap_session *s);
+void imap_in_write_vanished(struct imap_session *s, const struct ranges *uids, bool earlier);
 void imap_in_unselect(struct imap_session *s);
 
 /* The commands: imap_in_<file>.c. Each ends in imap_in_done, at once or later. */
-void imap_in_select(struct imap_session *s, const struct imap_command *c);   /* SELECT, EXAMINE */
-void imap_in_close(struct imap_session *s, const struct imap_command *c);    /* CLOSE, UNSELECT */
-void imap_in_check(struct imap_session *s, const struct imap_command *c);    /* NOOP, CHECK */
-void imap_in_expunge(struct imap_session *s, const struct imap_command *c);  /* EXPUNGE, UID EXPUNGE */
+void imap_in_select(struct imap_session *s, const struct imap_command *c);  /* SELECT, EXAMINE */
+void imap_in_close(struct imap_session *s, const struct imap_command *c);   /* CLOSE, UNSELECT */
+void imap_in_check(struct imap_session *s, const struct imap_command *c);   /* NOOP, CHECK */
+void imap_in_expunge(struct imap_session *s, const struct imap_command *c); /* EXPUNGE, UID EXPUNGE */
 void imap_in_store(struct imap_session *s, const struct imap_command *c);
 void imap_in_fetch(struct imap_session *s, const struct imap_command *c);
-void imap_in_search(struct imap_session *s, const struct imap_command *c);   /* SEARCH, SORT, THREAD */
-void imap_in_copy(struct imap_session *s, const struct imap_command *c);     /* COPY, MOVE */
-void imap_in_append(struct imap_session *s, const struct imap_command *c);   /* APPEND, REPLACE */
-void imap_in_list(struct imap_session *s, const struct imap_command *c);     /* LIST, LSUB */
+void imap_in_search(struct imap_session *s, const struct imap_command *c); /* SEARCH, SORT, THREAD */
+void imap_in_copy(struct imap_session *s, const struct imap_command *c);   /* COPY, MOVE */
+void imap_in_append(struct imap_session *s, const struct imap_command *c); /* APPEND, REPLACE */
+void imap_in_list(struct imap_session *s, const struct imap_command *c);   /* LIST, LSUB */
 void imap_in_status(struct imap_session *s, const struct imap_command *c);
-void imap_in_folder(struct imap_session *s, const struct imap_command *c);   /* CREATE … UNSUBSCRIBE */
+void imap_in_folder(struct imap_session *s, const struct imap_command *c); /* CREATE … UNSUBSCRIBE */
 void imap_in_namespace(struct imap_session *s, const struct imap_command *c);
-void imap_in_quota(struct imap_session *s, const struct imap_command *c);    /* GETQUOTA, GETQUOTAROOT, SETQUOTA */
+void imap_in_quota(struct imap_session *s, const struct imap_command *c); /* GETQUOTA, GETQUOTAROOT, SETQUOTA */
 
 /* APPEND's literals: imap_in_append.c. */
 enum when imap_in_ask_append(void *world, const struct imap_command *c, const struct imap_append *item,
@@ -69,5 +75,6 @@ enum when imap_in_ask_append(void *world, const struct imap_command *c, const st
 struct sink imap_in_append_body(void *world);
 void imap_in_append_end(void *world);
 void imap_in_append_abort(void *world);
+void imap_in_append_free(struct imap_session *s);
 
 #endif

@@ -64,6 +64,8 @@ struct account_job {
     struct mailbox_changes changes2; /* for box2 */
     int code;
     struct err err;
+    bool keep; /* set by done: the job is not over though it is not started again yet; its owner starts it later, or
+                * calls its drop. Cleared by account_start */
     /* its own */
     struct job job;
     struct link in_lane;
