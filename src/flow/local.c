@@ -198,7 +198,8 @@ static bool next_is_twin(const struct local *l)
 
 static void start_sync(struct local *l)
 {
-    size_t share = l->written_count / SYNC_JOBS + 1;
+    bool at_once = l->written_count >= MAILDIR_BULK && maildir_syncs_at_once(l->f->maildirs);
+    size_t share = at_once ? l->written_count : l->written_count / SYNC_JOBS + 1;
 
     l->armed = l->soon = false;
     timer_stop(l->timer);

@@ -249,28 +249,101 @@ static int code_of(struct opened *const *boxes, const int *codes, size_t count, 
     return codes[at - boxes];
 }
 
-void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries, size_t count, int *results)
+static bool is_on(dev_t disk, int fd)
 {
-    struct opened **held = mem_array(count, sizeof(struct opened *));
-    struct opened **sorted = mem_array(count, sizeof(struct opened *));
-    int *codes = mem_array(count, sizeof(int));
+    struct stat st;
 
-    for (size_t i = 0; i < count; i++) /* all on their way before the first is waited for */
+    return fstat(fd, &st) == 0 && st.st_dev == disk;
+}
+
+/* All of them on the file system of the state directory, whose descriptor is older than any delivery's. */
+static bool on_one_disk(const struct maildirs *m, struct maildir_delivery *const *deliveries,
+                        struct opened *const *boxes, size_t count)
+{
+    struct stat state;
+
+    if (fstat(m->state, &state) < 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (deliveries[i]->fd >= 0 && !is_on(state.st_dev, deliveries[i]->fd))
+            return false;
+        if (boxes[i] != NULL && (i == 0 || boxes[i] != boxes[i - 1]) && !is_on(state.st_dev, boxes[i]->dir_new))
+            return false;
+    }
+    return true;
+}
+
+/* One sync of the file system instead of one of each file and directory, which costs each of them a flush of the disk.
+ * A failure says that something could not be written, but not what, and is told only once: from then on every file is
+ * asked for itself, which also tells what happened to it before. */
+static bool sync_at_once(struct maildirs *m, struct maildir_delivery *const *deliveries, struct opened *const *boxes,
+                         size_t count)
+{
+    bool free;
+    int r;
+
+    if (count < MAILDIR_BULK || !on_one_disk(m, deliveries, boxes, count))
+        return false;
+    (void)pthread_mutex_lock(&m->lock);
+    free = !m->bulk_off && !m->bulk_running;
+    m->bulk_running = m->bulk_running || free;
+    (void)pthread_mutex_unlock(&m->lock);
+    if (!free)
+        return false;
+    r = sys->syncfs(m->state);
+    (void)pthread_mutex_lock(&m->lock);
+    m->bulk_running = false;
+    m->bulk_off = r < 0;
+    (void)pthread_mutex_unlock(&m->lock);
+    return r == 0;
+}
+
+bool maildir_syncs_at_once(struct maildirs *m)
+{
+    bool off;
+
+    (void)pthread_mutex_lock(&m->lock);
+    off = m->bulk_off;
+    (void)pthread_mutex_unlock(&m->lock);
+    return !off;
+}
+
+static void sync_files(struct maildir_delivery *const *deliveries, size_t count, bool durable, int *results)
+{
+    for (size_t i = 0; i < count && !durable; i++) /* all on their way before the first is waited for */
         if (deliveries[i]->fd >= 0)
             (void)sync_file_range(deliveries[i]->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     for (size_t i = 0; i < count; i++) {
         struct maildir_delivery *d = deliveries[i];
 
-        results[i] = d->fd >= 0 ? sys->fsync(d->fd) : code_of_link(deliveries, results, i);
-        if (d->fd >= 0 && sys->close(d->fd) < 0 && results[i] == 0)
+        if (results[i] == 0 && d->fd < 0)
+            results[i] = code_of_link(deliveries, results, i);
+        if (d->fd < 0)
+            continue;
+        if (!durable && results[i] == 0)
+            results[i] = sys->fsync(d->fd);
+        if (sys->close(d->fd) < 0 && results[i] == 0)
             results[i] = -EIO;
         d->fd = -1;
-        if (opened_acquire(m, d->user, &held[i], NULL) < 0)
-            results[i] = results[i] < 0 ? results[i] : -EIO;
+    }
+}
+
+void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries, size_t count, int *results)
+{
+    struct opened **held = mem_array(count, sizeof(struct opened *));
+    struct opened **sorted = mem_array(count, sizeof(struct opened *));
+    int *codes = mem_array(count, sizeof(int));
+    bool durable;
+
+    for (size_t i = 0; i < count; i++) {
+        results[i] = opened_acquire(m, deliveries[i]->user, &held[i], NULL) < 0 ? -EIO : 0;
         sorted[i] = held[i];
     }
+    durable = sync_at_once(m, deliveries, held, count);
+    sync_files(deliveries, count, durable, results);
     qsort(sorted, count, sizeof(struct opened *), by_pointer);
-    sync_directories(sorted, count, codes);
+    if (!durable)
+        sync_directories(sorted, count, codes);
     for (size_t i = 0; i < count; i++) {
         if (held[i] == NULL)
             continue;

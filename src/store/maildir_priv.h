@@ -47,6 +47,8 @@ struct maildirs {
     struct map by_user;
     struct link recent;
     size_t known, open;
+    bool bulk_off;     /* the file system does not sync as a whole, or could not be written once */
+    bool bulk_running; /* what could not be written is told to one caller only */
 };
 
 /* Makes what is missing, opens tmp/ and new/, and holds the mailbox until it is released. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static int kernel_openat(int dir, const char *name, int flags, mode_t mode)
@@ -56,9 +57,46 @@ static int kernel_fsync(int fd)
     return r < 0 ? -errno : 0;
 }
 
+/* Those whose syncfs waits for the disk (a FUSE server, for one, is never told), and reports what could not be written
+ * since the descriptor was opened (Linux 5.8). */
+static bool syncs_as_a_whole(int fd)
+{
+    static const uint32_t magic[] = { 0xef53 /* ext4 */, 0x58465342 /* XFS */, 0x9123683e /* btrfs */,
+                                      0xf2f52010 /* F2FS */, 0x01021994 /* tmpfs */ };
+    struct statfs s;
+
+    if (fstatfs(fd, &s) < 0)
+        return false;
+    for (size_t i = 0; i < sizeof magic / sizeof magic[0]; i++)
+        if ((uint32_t)s.f_type == magic[i])
+            return true;
+    return false;
+}
+
+static int kernel_syncfs(int fd)
+{
+    if (!syncs_as_a_whole(fd))
+        return -EOPNOTSUPP;
+    return syncfs(fd) < 0 ? -errno : 0;
+}
+
 static int kernel_renameat(int from_dir, const char *from, int to_dir, const char *to)
 {
     return renameat(from_dir, from, to_dir, to) < 0 ? -errno : 0;
+}
+
+/* Where the file system cannot do it at once, whoever looks first is believed. */
+static int kernel_rename_new(int from_dir, const char *from, int to_dir, const char *to)
+{
+    struct stat st;
+
+    if (renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (fstatat(to_dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return -EEXIST;
+    return kernel_renameat(from_dir, from, to_dir, to);
 }
 
 static int kernel_linkat(int from_dir, const char *from, int to_dir, const char *to)
@@ -97,7 +135,9 @@ const struct sys sys_kernel = {
     .writev = kernel_writev,
     .pread = kernel_pread,
     .fsync = kernel_fsync,
+    .syncfs = kernel_syncfs,
     .renameat = kernel_renameat,
+    .rename_new = kernel_rename_new,
     .linkat = kernel_linkat,
     .unlinkat = kernel_unlinkat,
     .mkdirat = kernel_mkdirat,

@@ -93,6 +93,7 @@ static int fails(uint32_t call)
     }
 SYNC_CALL(fsync)
 SYNC_CALL(fdatasync)
+SYNC_CALL(syncfs)
 
 /* 0: go on; -1: fail; else the count to write instead. */
 static ssize_t bent(int fd, size_t n)

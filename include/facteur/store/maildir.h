@@ -18,7 +18,7 @@ struct maildirs;
 int maildirs_open(const char *state, struct maildirs **ret, struct err *e) MUST_USE;
 void maildirs_close(struct maildirs **m);
 
-enum { MAILDIR_NAME = 256 };
+enum { MAILDIR_NAME = 256, MAILDIR_BULK = 64 /* deliveries that are worth a sync of the file system */ };
 
 struct maildir_delivery {
     const char *user; /* "anna@example.org": mail/example.org/anna/Maildir */
@@ -42,10 +42,13 @@ struct maildir_delivery {
  * is ever visible. */
 int maildir_deliver(struct maildirs *m, struct spool *s, struct maildir_delivery *d, struct err *e) MUST_USE;
 
-/* Makes deliveries durable: all files (write-out is started for all, then each is waited for), then each new/ once;
- * closes the descriptors. results[i] is 0 or negative for deliveries[i]; a failed one must be delivered again (its file
+/* Makes deliveries durable: from MAILDIR_BULK on by one sync of the file system where that is right; else all files
+ * (write-out is started for all, then each is waited for), then each new/ once. Closes the descriptors. results[i] is 0 or negative for deliveries[i]; a failed one must be delivered again (its file
  * is removed here). */
 void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries, size_t count, int *results);
+
+/* Whether MAILDIR_BULK deliveries and more are best given to one maildir_sync, and not to several side by side. */
+bool maildir_syncs_at_once(struct maildirs *m);
 
 /* The path of a user's Maildir relative to the state directory ("mail/example.org/anna/Maildir"). -ENAMETOOLONG,
  * -EINVAL. */

@@ -18,7 +18,10 @@ struct sys {
     ssize_t (*writev)(int fd, const struct iovec *iov, int count);
     ssize_t (*pread)(int fd, void *to, size_t n, off_t at);
     int (*fsync)(int fd);
+    int (*syncfs)(int fd); /* the whole file system; -EOPNOTSUPP where that would not make every file durable */
     int (*renameat)(int from_dir, const char *from, int to_dir, const char *to);
+    /* As renameat, but -EEXIST when `to` is there: what is not ours is never renamed over. */
+    int (*rename_new)(int from_dir, const char *from, int to_dir, const char *to);
     int (*linkat)(int from_dir, const char *from, int to_dir, const char *to);
     int (*unlinkat)(int dir, const char *name);
     int (*mkdirat)(int dir, const char *name, mode_t mode);

@@ -363,6 +363,67 @@ static void test_failed_sync(void **ctx)
     assert_int_equal(count("new"), 2);
 }
 
+static int whole_syncs, file_syncs, whole_code;
+
+static int count_syncfs(int fd)
+{
+    (void)fd;
+    whole_syncs++;
+    return whole_code;
+}
+
+static int count_fsync(int fd)
+{
+    (void)fd;
+    file_syncs++;
+    return 0;
+}
+
+static void sync_many(uint64_t first, struct sys *hooked)
+{
+    static struct maildir_delivery d[MAILDIR_BULK];
+    struct maildir_delivery *all[MAILDIR_BULK];
+    int results[MAILDIR_BULK];
+
+    for (size_t i = 0; i < MAILDIR_BULK; i++) {
+        d[i] = delivery(first + i);
+        all[i] = &d[i];
+        assert_int_equal(maildir_deliver(maildirs, spool, &d[i], NULL), 0);
+    }
+    whole_syncs = file_syncs = 0;
+    sys = hooked;
+    maildir_sync(maildirs, all, MAILDIR_BULK, results);
+    sys = &sys_kernel;
+    for (size_t i = 0; i < MAILDIR_BULK; i++) {
+        assert_int_equal(results[i], 0);
+        assert_int_equal(d[i].fd, -1);
+    }
+}
+
+/* Many are synced as a whole; when that fails once, each file is asked for itself, for good. */
+static void test_bulk(void **ctx)
+{
+    struct sys hooked = sys_kernel;
+
+    (void)ctx;
+    hooked.syncfs = count_syncfs;
+    hooked.fsync = count_fsync;
+    whole_code = 0;
+    sync_many(100, &hooked);
+    assert_int_equal(whole_syncs, 1);
+    assert_int_equal(file_syncs, 0);
+    assert_true(maildir_syncs_at_once(maildirs));
+    whole_code = -EIO;
+    sync_many(200, &hooked);
+    assert_int_equal(whole_syncs, 1);
+    assert_int_equal(file_syncs, MAILDIR_BULK + 1);
+    assert_false(maildir_syncs_at_once(maildirs));
+    whole_code = 0;
+    sync_many(300, &hooked);
+    assert_int_equal(whole_syncs, 0);
+    assert_int_equal(file_syncs, MAILDIR_BULK + 1);
+}
+
 static void test_directories_come_back(void **ctx)
 {
     struct maildir_delivery d = delivery(3);
@@ -626,6 +687,7 @@ int main(void)
         TEST(test_twins),
         TEST(test_quota),
         TEST(test_failed_sync),
+        TEST(test_bulk),
         TEST(test_directories_come_back),
         TEST(test_links_are_refused),
         TEST(test_names),
