@@ -373,6 +373,25 @@ static void find_mx(struct next_hop_search *s)
     loop_defer(s->loop, &s->later, finish_later);
 }
 
+/* What /etc/hosts has, IPv4 first. */
+static bool add_local(struct next_hop_search *s, const char *host)
+{
+    struct dns_record found[NEXT_HOP_PER_NAME];
+    size_t count = dns_local(s->dns, slice_str(host), found, NEXT_HOP_PER_NAME);
+
+    for (size_t kind = 0; kind < 2; kind++) {
+        for (size_t i = 0; i < count; i++) {
+            struct ip ip = { .family = kind == 0 ? 4 : 6 };
+
+            if (found[i].type != (kind == 0 ? DNS_A : DNS_AAAA))
+                continue;
+            memcpy(ip.octets, found[i].octets, sizeof ip.octets);
+            add_host(s, host, &ip);
+        }
+    }
+    return count > 0;
+}
+
 static void find_configured(struct next_hop_search *s, const char *host)
 {
     static const struct ip loopback4 = { { 127, 0, 0, 1 }, 4 };
@@ -384,7 +403,7 @@ static void find_configured(struct next_hop_search *s, const char *host)
     } else if (slice_iis(slice_str(host), "localhost")) {
         add_host(s, host, &loopback4);
         add_host(s, host, &loopback6);
-    } else {
+    } else if (!add_local(s, host)) {
         add_lookup(s, host, 0);
         ask_all(s);
         return;

@@ -16,6 +16,7 @@ struct dns {
     struct dns_net *net;
     struct dns_times times;
     struct dns_cache cache;
+    struct dns_hosts hosts;
     struct map under_way; /* key → struct question */
     struct link questions;
     struct link answered; /* queries whose answer is deferred */
@@ -180,6 +181,17 @@ void dns_cancel(struct dns_query **query_p)
         free_query(query);
 }
 
+size_t dns_local(struct dns *dns, struct slice name, struct dns_record *to, size_t max)
+{
+    return dns_hosts_find(&dns->hosts, name, to, max);
+}
+
+void dns_set_hosts_file(struct dns *dns, const char *path)
+{
+    dns_hosts_clear(&dns->hosts);
+    dns->hosts.path = path;
+}
+
 struct dns_stats dns_stats(const struct dns *dns)
 {
     return dns->stats;
@@ -194,6 +206,7 @@ int dns_new_timed(struct loop *loop, const char *servers, struct dns_times times
 
     dns->loop = loop;
     dns->times = times;
+    dns->hosts.path = "/etc/hosts";
     dns_cache_init(&dns->cache);
     list_init(&dns->questions);
     list_init(&dns->answered);
@@ -234,5 +247,6 @@ void dns_free(struct dns **dns_p)
     free_queries(&dns->answered);
     map_clear(&dns->under_way);
     dns_cache_clear(&dns->cache);
+    dns_hosts_clear(&dns->hosts);
     mem_free(dns);
 }

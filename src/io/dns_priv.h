@@ -12,6 +12,8 @@
 #include "facteur/io/dns.h"
 #include "loop_priv.h"
 
+#include <sys/stat.h>
+
 enum {
     DNS_NAME = 256,      /* a name as text with its NUL: 253 characters at most */
     DNS_WIRE_NAME = 255, /* octets of a name on the wire */
@@ -56,6 +58,18 @@ struct dns_entry *dns_cache_get(struct dns_cache *c, struct slice key);
 /* Takes the answer over. The entry is returned with a reference for the caller. */
 struct dns_entry *dns_cache_put(struct dns_cache *c, struct slice key, struct dns_answer *answer);
 void dns_entry_unref(struct dns_entry **entry);
+
+/* ---- /etc/hosts ---- */
+
+struct dns_hosts {
+    const char *path;
+    char *text;
+    size_t n;
+    struct stat seen; /* the file as it was read */
+};
+
+size_t dns_hosts_find(struct dns_hosts *h, struct slice name, struct dns_record *to, size_t max);
+void dns_hosts_clear(struct dns_hosts *h); /* frees the text; the path stays */
 
 /* ---- the network ---- */
 

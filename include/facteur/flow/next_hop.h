@@ -40,7 +40,8 @@ struct next_hop_answer {
 struct next_hop_search;
 
 /* `hop->host` NULL: the MX of `domain` (or the address literal that it is); loopback, our own and the unspecified
- * addresses are refused then (a stranger's DNS does not choose them), but not for a hop that the configuration names.
+ * addresses are refused then (a stranger's DNS does not choose them), but not for a hop that the configuration names;
+ * that is looked for in /etc/hosts before the DNS is asked.
  * fn is called once, on a later turn; the search is gone with it. What the parameters point to is copied. */
 struct next_hop_search *next_hop_find(struct loop *loop, struct dns *dns, const struct next_hop_self *self,
                                       const struct conf_next_hop *hop, const char *domain,

@@ -48,6 +48,12 @@ struct dns_query *dns_ask(struct dns *dns, enum dns_type type, struct slice name
                           void (*fn)(void *owner, const struct dns_answer *answer), void *owner);
 void dns_cancel(struct dns_query **q); /* NULL is fine */
 
+/* The addresses (A and AAAA records, `max` at most) that /etc/hosts gives a name, for hosts that the operator names; a
+ * stranger's MX has no business there. The file is read again when it has changed; of one longer than 64 KiB only the
+ * beginning counts. */
+size_t dns_local(struct dns *dns, struct slice name, struct dns_record *to, size_t max);
+void dns_set_hosts_file(struct dns *dns, const char *path); /* another one, borrowed: for tests */
+
 /* Reads one DNS message as the answer to (type, name): follows CNAMEs, checks every name. Pure; records and texts are
  * in memory that dns_answer_free frees. 0, or -EBADMSG. */
 int dns_answer_parse(struct slice message, enum dns_type type, struct slice name, struct dns_answer *ret) MUST_USE;

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -396,6 +397,65 @@ static void what_the_configuration_names(void **state)
     expect_none(f, 451, "4.4.4");
 }
 
+/* /etc/hosts for what the operator names, before the DNS; never for a stranger's domain. */
+static void names_of_the_hosts_file(void **state)
+{
+    struct fixture *f = *state;
+    struct conf_next_hop hop = { .host = "Relay", .port = 25 };
+    char path[] = "/tmp/facteur-hosts-XXXXXX";
+    FILE *out = fdopen(mkstemp(path), "w");
+
+    assert_non_null(out);
+    assert_true(fputs("127.0.0.1 localhost\n"
+                      "# 192.0.2.66 relay\n"
+                      "not-an-address relay\n"
+                      "2001:db8::25\tmail.lan relay. # 192.0.2.67 x\r\n"
+                      "  192.0.2.25 mail.lan\trelay\r\n"
+                      "192.0.2.68 relay2 xrelay relay.lan\n"
+                      "192.0.2.77 smart.example plain.example",
+                      out) >= 0);
+    assert_int_equal(fclose(out), 0);
+    dns_set_hosts_file(f->dns, path);
+    find_with(f, &hop, "x.example");
+    expect(f, 2, "Relay 192.0.2.25:25", "Relay [2001:db8::25]:25");
+    hop.host = "smart.example";
+    find_with(f, &hop, "x.example");
+    expect(f, 1, "smart.example 192.0.2.77:25");
+    find(f, "plain.example");
+    expect(f, 1, "plain.example 192.0.2.1:25");
+    out = fopen(path, "w"); /* changed: it is read again */
+    assert_non_null(out);
+    assert_true(fputs("192.0.2.78 smart.example\n", out) >= 0);
+    assert_int_equal(fclose(out), 0);
+    find_with(f, &hop, "x.example");
+    expect(f, 1, "smart.example 192.0.2.78:25");
+    assert_int_equal(unlink(path), 0);
+    find_with(f, &hop, "x.example"); /* gone: the DNS alone */
+    expect(f, 1, "smart.example 127.0.0.1:25");
+}
+
+/* A list of what not to visit is no reason to read for long. */
+static void a_long_hosts_file_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    struct conf_next_hop hop = { .host = "smart.example", .port = 25 };
+    char path[] = "/tmp/facteur-hosts-XXXXXX";
+    FILE *out = fdopen(mkstemp(path), "w");
+
+    assert_non_null(out);
+    for (int i = 0; i < 20000; i++)
+        assert_true(fprintf(out, "0.0.0.0 advertising-%d.example\n", i) > 0);
+    assert_true(fputs("192.0.2.77 smart.example\n", out) >= 0);
+    assert_int_equal(fclose(out), 0);
+    dns_set_hosts_file(f->dns, path);
+    find_with(f, &hop, "x.example");
+    expect(f, 1, "smart.example 127.0.0.1:25");
+    hop.host = "advertising-7.example";
+    find_with(f, &hop, "x.example");
+    expect(f, 1, "advertising-7.example 0.0.0.0:25");
+    assert_int_equal(unlink(path), 0);
+}
+
 static void cancelled_searches_say_nothing(void **state)
 {
     static const struct conf_next_hop mx = { .port = 25 }, local = { .host = "127.0.0.1", .port = 25 };
@@ -446,6 +506,8 @@ int main(void)
         TEST(loops_are_seen),
         TEST(strangers_do_not_send_us_home),
         TEST(what_the_configuration_names),
+        TEST(names_of_the_hosts_file),
+        TEST(a_long_hosts_file_is_cut),
         TEST(cancelled_searches_say_nothing),
         TEST(our_own_addresses_are_known),
     };
