@@ -23,8 +23,8 @@ struct mailboxes;
 struct account;
 struct open_mailbox;
 
-struct mailboxes *mailboxes_new(struct flow *f, int (*prepare)(int fd, uint64_t stored, struct arena *a,
-                                                                struct index_prepared *ret));
+struct mailboxes *mailboxes_new(struct flow *f,
+                                int (*prepare)(int fd, uint64_t stored, struct arena *a, struct index_prepared *ret));
 void mailboxes_configure(struct mailboxes *m, const struct config *config); /* limits for accounts opened from now on */
 /* Closes what is idle at once; `done` when no account is open any more. */
 void mailboxes_stop(struct mailboxes *m, void (*done)(void *owner), void *owner);
@@ -36,16 +36,22 @@ struct mailboxes_stats {
 };
 struct mailboxes_stats mailboxes_stats(const struct mailboxes *m);
 
-/* A message was written to new/<name> of the user's Maildir (flow/local, on the loop). */
+/* A message was written to new/<name> of the user's Maildir (flow/local, on the loop). `began_us` (clock_mono_us): before
+ * that it was not there, so that a look into the directory that ended earlier cannot have found it; 0 when it may have
+ * been there long. */
 void mailboxes_delivered(struct mailboxes *m, const char *user, const char *name, uint64_t wire_size,
-                         int64_t received_ms);
+                         int64_t received_ms, int64_t began_us);
+/* So much is stored after a delivery: a warning in the log at QUOTA_WARN_… per cent, once an hour and level. */
+enum { QUOTA_WARN_FIRST = 80, QUOTA_WARN_SECOND = 95, QUOTA_WARN_MS = 60 * 60 * 1000 };
+void mailboxes_filled(struct mailboxes *m, const char *user, uint64_t octets, uint64_t quota);
 
 /* The user's index, opened by its first job. Counted. */
 struct account *account_open(struct mailboxes *m, const char *user, uint64_t quota);
 void account_close(struct account **a);
 const char *account_user(const struct account *a);
 
-/* Work in the account's lane. Embedded in its maker's struct, which lives until `drop`. */
+/* Work in the account's lane. Embedded in its maker's struct (zeroed before the first start), which lives until `drop`.
+ * When the scope is abandoned, what changes something still runs to its end; what only reads ends after its slice. */
 struct account_job {
     /* given */
     int (*run)(struct account_job *, struct index *); /* pool thread; its result is in `code`; MORE: `run` is called
@@ -55,10 +61,12 @@ struct account_job {
                                                        * (from inside done) or ends */
     void (*drop)(struct account_job *);               /* loop; always, last; not when done has started it again */
     void *owner;
-    struct open_mailbox *box;        /* whose changes these are; or NULL. Held while the job lives */
-    struct open_mailbox *box2;       /* of a COPY's target when that is open; or NULL */
-    struct mailbox_view *origin;     /* the view that asked; or NULL */
-    bool silent;                     /* .SILENT */
+    struct open_mailbox *box;    /* whose changes these are; or NULL. Held while the job lives */
+    struct open_mailbox *box2;   /* of a COPY's target when that is open; or NULL */
+    struct mailbox_view *origin; /* the view that asked; or NULL */
+    bool silent;                 /* .SILENT */
+    bool reads_only;             /* gives no UIDs and no mod-sequences (FETCH, SEARCH): deliveries need not wait for
+                                      * its end to be announced */
     /* results of run */
     struct mailbox_changes changes;  /* for box; applied, then cleared, before done */
     struct mailbox_changes changes2; /* for box2 */
@@ -67,34 +75,46 @@ struct account_job {
     bool keep; /* set by done: the job is not over though it is not started again yet; its owner starts it later, or
                 * calls its drop. Cleared by account_start */
     /* its own */
-    struct job job;
+    struct job mark; /* in the scope */
     struct link in_lane;
-    struct job_scope *scope;
     struct account *account;
-    bool started_again;
+    bool begun, started_again, held;
 };
 void account_start(struct account *a, struct job_scope *scope, struct account_job *j);
+/* From `done` after MORE: the job waits (for output to drain); account_start goes on with it, account_drop ends it. */
+void account_hold(struct account_job *j);
+void account_drop(struct account_job *j);
 
 /* A mailbox with its list in memory. `id` etc. are as index_folder gave them. */
+struct mailbox_refresh;
 struct open_mailbox {
     struct mailbox m;
     struct account *account;
     char *name;
     struct index_folder folder;
+    bool gone; /* deleted or renamed: nothing changes any more */
     /* its own */
     struct link link;
-    unsigned users; /* views, jobs and asks */
+    unsigned users; /* references */
+    unsigned jobs;  /* jobs of flow/mailboxes itself */
+    struct link lingering;
+    int64_t until_ms;                /* when it lingers */
+    struct mailbox_refresh *refresh; /* queued or running; or NULL */
+    struct link asks;                /* for the refresh after this one */
     struct watch *watch;
-    struct timer *timer;
-    uint32_t reserved; /* UIDs below may be given away */
-    bool loaded, syncing, sync_again, gone, filling;
+    struct timer *timer;   /* where there is no watch */
+    uint32_t reserved;     /* UIDs below may be given away */
+    uint32_t recent_noted; /* first_recent as the index has it */
+    unsigned work;         /* of enum box_work: what is to be done in the background */
+    bool loaded, take_new, again, whole, reserving;
 };
 
-/* Opens (index_folder, index_load, index_sync with take_new unless read_only) or shares; `done` on a later turn with a
+/* Opens (index_folder, index_sync with take_new unless read_only, index_load) or shares after a look at the directories; `done` on a later turn with a
  * counted mailbox, or code < 0 (-ENOENT …) and a reason. */
 void mailbox_open(struct account *a, struct slice name, bool read_only, struct job_scope *scope,
                   void (*done)(void *owner, int code, struct open_mailbox *box, const struct err *e), void *owner);
-struct open_mailbox *mailbox_opened(struct account *a, uint32_t folder); /* if it is open: borrowed; or NULL */
+/* If it is open: borrowed; or NULL. What is open is asked for its list in memory (STATUS), not the index. */
+struct open_mailbox *mailbox_opened(struct account *a, uint32_t folder);
 struct open_mailbox *mailbox_ref(struct open_mailbox *b);
 void mailbox_unref(struct open_mailbox **b);
 /* NOOP, CHECK, POP3: looks at the directories now; `done` (may be NULL) when what was found has been applied. */

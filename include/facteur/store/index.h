@@ -70,6 +70,8 @@ struct index_folder {
 
 /* Names are UTF-8 with "/" between levels; INBOX in any case is INBOX. -ENOENT; -EINVAL for a name that may not be. */
 int index_folder(struct index *x, struct slice name, struct index_folder *ret, struct err *e) MUST_USE;
+/* The absolute path of its directory, which has cur and new. -ENOENT: no such id. */
+int index_folder_path(struct index *x, uint32_t folder, struct buf *out) MUST_USE;
 /* Whether a name may be created: no empty level, no "." or "..", no control character or DEL, not "/" at either end, 16
  * levels, 255 octets a level as it stands on the disk. The reason in e. */
 int index_name_check(struct slice name, struct err *e) MUST_USE;
