@@ -48,7 +48,7 @@ static void selected(struct imap_session *s, const struct imap_command *c)
     bool read_only = c->verb == IMAP_EXAMINE;
     struct imap_result r = imap_ok("%s completed", read_only ? "EXAMINE" : "SELECT");
 
-    (void)slice_copy(slice_str(read_only ? "READ-ONLY" : "READ-WRITE"), r.code, sizeof r.code);
+    (void)!slice_copy(slice_str(read_only ? "READ-ONLY" : "READ-WRITE"), r.code, sizeof r.code);
     imap_server_selected(s->proto, true, read_only);
     imap_in_done(s, r);
 }
