@@ -69,7 +69,9 @@ struct account_job {
                                       * its end to be announced */
     /* results of run */
     struct mailbox_changes changes;  /* for box; applied, then cleared, before done */
-    struct mailbox_changes changes2; /* for box2 */
+    uint32_t folder2;                /* of a COPY or APPEND: the folder that changes2 are for, 0 for none; they are
+                                      * applied to its mailbox when that is open (in this turn of the loop) */
+    struct mailbox_changes changes2;
     int code;
     struct err err;
     bool keep; /* set by done: the job is not over though it is not started again yet; its owner starts it later, or
