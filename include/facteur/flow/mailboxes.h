@@ -62,7 +62,6 @@ struct account_job {
     void (*drop)(struct account_job *);               /* loop; always, last; not when done has started it again */
     void *owner;
     struct open_mailbox *box;    /* whose changes these are; or NULL. Held while the job lives */
-    struct open_mailbox *box2;   /* of a COPY's target when that is open; or NULL */
     struct mailbox_view *origin; /* the view that asked; or NULL */
     bool silent;                 /* .SILENT */
     bool reads_only;             /* gives no UIDs and no mod-sequences (FETCH, SEARCH): deliveries need not wait for
