@@ -305,11 +305,12 @@ void imap_in_start(struct imap_session *s, struct account_job *j, bool box)
 
 void imap_in_continue(struct imap_session *s, struct account_job *j)
 {
-    j->keep = stream_is_full(s->peer.stream);
-    if (j->keep)
-        s->paused = j;
-    else
+    if (!stream_is_full(s->peer.stream)) {
         account_start(s->account, &s->peer.jobs, j);
+        return;
+    }
+    s->paused = j;
+    account_hold(j);
 }
 
 void imap_in_unselect(struct imap_session *s)
@@ -500,7 +501,7 @@ static void on_end(struct peer *p)
     struct imap_session *s = session_of(p);
 
     if (s->paused != NULL)
-        s->paused->drop(s->paused);
+        account_drop(s->paused);
     s->paused = NULL;
     imap_server_free(&s->proto);
     imap_in_append_free(s);

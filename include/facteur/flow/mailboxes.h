@@ -73,8 +73,6 @@ struct account_job {
     struct mailbox_changes changes2;
     int code;
     struct err err;
-    bool keep; /* set by done: the job is not over though it is not started again yet; its owner starts it later, or
-                * calls its drop. Cleared by account_start */
     /* its own */
     struct job mark; /* in the scope */
     struct link in_lane;
