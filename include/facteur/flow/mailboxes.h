@@ -58,14 +58,14 @@ struct account_job {
                                                        * again after other work of the lane, unless `done` says no */
     void (*done)(void *owner, struct account_job *);  /* loop; only if the scope still lives; may be NULL. After MORE it
                                                        * is called too, and the job starts itself again by account_start
-                                                       * (from inside done) or ends */
+                                                       * (from inside done), is kept, or ends */
     void (*drop)(struct account_job *);               /* loop; always, last; not when done has started it again */
     void *owner;
     struct open_mailbox *box;    /* whose changes these are; or NULL. Held while the job lives */
     struct mailbox_view *origin; /* the view that asked; or NULL */
     bool silent;                 /* .SILENT */
-    bool reads_only;             /* gives no UIDs and no mod-sequences (FETCH, SEARCH): deliveries need not wait for
-                                      * its end to be announced */
+    bool reads_only;             /* gives no UIDs and no mod-sequences (FETCH, SEARCH): deliveries need not wait for its
+                                  * end to be announced */
     /* results of run */
     struct mailbox_changes changes;  /* for box; applied, then cleared, before done */
     uint32_t folder2;                /* of a COPY or APPEND: the folder that changes2 are for, 0 for none; they are
@@ -77,12 +77,9 @@ struct account_job {
     struct job mark; /* in the scope */
     struct link in_lane;
     struct account *account;
-    bool begun, started_again, held;
+    bool begun, started_again;
 };
 void account_start(struct account *a, struct job_scope *scope, struct account_job *j);
-/* From `done` after MORE: the job waits (for output to drain); account_start goes on with it, account_drop ends it. */
-void account_hold(struct account_job *j);
-void account_drop(struct account_job *j);
 
 /* A mailbox with its list in memory. `id` etc. are as index_folder gave them. */
 struct mailbox_refresh;
@@ -108,8 +105,8 @@ struct open_mailbox {
     bool loaded, take_new, again, whole, reserving;
 };
 
-/* Opens (index_folder, index_sync with take_new unless read_only, index_load) or shares after a look at the directories; `done` on a later turn with a
- * counted mailbox, or code < 0 (-ENOENT …) and a reason. */
+/* Opens (index_folder, index_sync with take_new unless read_only, index_load), or shares after a look at the
+ * directories; `done` on a later turn with a counted mailbox, or code < 0 (-ENOENT …) and a reason. */
 void mailbox_open(struct account *a, struct slice name, bool read_only, struct job_scope *scope,
                   void (*done)(void *owner, int code, struct open_mailbox *box, const struct err *e), void *owner);
 /* If it is open: borrowed; or NULL. What is open is asked for its list in memory (STATUS), not the index. */
