@@ -350,6 +350,12 @@ static void on_finish_expired(struct waiter *w)
     stream_close(LIST_ENTRY(w, struct stream, wait));
 }
 
+void stream_finish_agreed(struct stream *s)
+{
+    s->agreed = true;
+    stream_finish(s);
+}
+
 void stream_finish(struct stream *s)
 {
     if (s->state == STREAM_FINISHING || s->state == STREAM_CLOSING)

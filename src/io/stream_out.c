@@ -4,6 +4,7 @@
 #include "stream_priv.h"
 
 #include <errno.h>
+#include <sys/ioctl.h>
 
 enum { WIRE_AT_ONCE = 64 * 1024 }; /* records made ahead of what the socket takes */
 
@@ -102,11 +103,19 @@ static void fill_wire(struct stream *s)
     }
 }
 
+/* Closing a socket with unread octets resets the connection. Under TLS the peer's close_notify is still to come. */
+static bool nothing_comes(const struct stream *s)
+{
+    int unread = 0;
+
+    return s->agreed && s->tls == NULL && ioctl(stream_fd(s), FIONREAD, &unread) == 0 && unread == 0;
+}
+
 /* All is with the kernel: FIN behind it, then wait for the peer's, so that a late segment of the peer's does not turn
  * our last reply into a reset. uv_shutdown would take a turn and two more system calls to do the same. */
 static void finished(struct stream *s)
 {
-    if (s->ended || shutdown(stream_fd(s), SHUT_WR) < 0)
+    if (s->ended || nothing_comes(s) || shutdown(stream_fd(s), SHUT_WR) < 0)
         stream_close(s);
     else
         stream_read_on(s);

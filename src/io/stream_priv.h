@@ -60,6 +60,7 @@ struct stream {
     bool full;      /* over the high-water mark, on_drain is owed */
     bool tls_ready; /* the handshake is behind us */
     bool notified;  /* close_notify is in wire */
+    bool agreed;    /* the peer has said that it sends nothing more */
 };
 
 static inline bool stream_live(const struct stream *s) /* may the owner be called? */

@@ -284,6 +284,11 @@ static void cmd_quit(struct smtp_server *s, struct slice arg)
     s->ending = true;
 }
 
+bool smtp_server_has_quit(const struct smtp_server *s)
+{
+    return s->command != NULL && s->command->run == cmd_quit;
+}
+
 static void cmd_absent(struct smtp_server *s, struct slice arg)
 {
     (void)arg;

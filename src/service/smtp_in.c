@@ -151,7 +151,10 @@ static void host_close(void *world)
     struct smtp_session *s = world;
 
     timer_stop(s->timer);
-    stream_finish(s->stream);
+    if (smtp_server_has_quit(s->proto))
+        stream_finish_agreed(s->stream);
+    else
+        stream_finish(s->stream);
 }
 
 static enum when ask_connect(void *world, struct verdict *ret)

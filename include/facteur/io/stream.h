@@ -66,6 +66,8 @@ struct loop *stream_loop(const struct stream *s);
 
 /* Flushes what is queued (for at most 5 s), sends close_notify and FIN, then closes: the polite end after QUIT. */
 void stream_finish(struct stream *s);
+/* The same for a peer that has said it is done: of a plain stream on which nothing is unread its FIN is not awaited. */
+void stream_finish_agreed(struct stream *s);
 /* Closes now. Fine after stream_finish. */
 void stream_close(struct stream *s);
 

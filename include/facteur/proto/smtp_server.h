@@ -94,6 +94,9 @@ void smtp_server_body_failed(struct smtp_server *s,
 bool smtp_server_is_waiting(const struct smtp_server *s);
 void smtp_server_hold(struct smtp_server *s, bool hold); /* the body's store is full for now: input waits */
 
+/* The last command was QUIT: the peer sends nothing more. */
+bool smtp_server_has_quit(const struct smtp_server *s);
+
 /* For trace and log. */
 const char *smtp_server_helo(const struct smtp_server *s);  /* "" before */
 const char *smtp_server_with(const struct smtp_server *s);  /* "ESMTPSA" …: RFC 3848, 6531 */

@@ -67,6 +67,29 @@ static void finish_flushes_and_ends_both_sides(void **state)
     wire_shut(p, &w);
 }
 
+static void an_agreed_end_waits_only_for_what_is_unread(void **state)
+{
+    struct pump *p = *state;
+
+    for (int unread = 0; unread < 2; unread++) {
+        struct wire w = { 0 };
+
+        wire_open(p, &w);
+        if (unread) {
+            assert_true(write(stream_fd(w.client.s), "NOOP\r\n", 6) == 6); /* with the kernel before the server ends */
+        }
+        stream_write(w.server.s, SLICE_LIT("221 bye\r\n"));
+        stream_finish_agreed(w.server.s);
+        RUN_UNTIL(p, w.client.ended);
+        assert_int_equal(w.client.end_status, 0);
+        assert_true(end_has(&w.client, "221 bye\r\n"));
+        assert_int_equal(w.server.closed, !unread);
+        stream_close(w.client.s);
+        RUN_UNTIL(p, w.server.closed);
+        wire_shut(p, &w);
+    }
+}
+
 static void finish_gives_up_on_a_peer_that_does_not_end(void **state)
 {
     struct pump *p = *state;
@@ -318,6 +341,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(octets_go_both_ways, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(addresses_are_known, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(finish_flushes_and_ends_both_sides, pump_open, pump_shut),
+        cmocka_unit_test_setup_teardown(an_agreed_end_waits_only_for_what_is_unread, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(finish_gives_up_on_a_peer_that_does_not_end, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(a_peer_that_does_not_read_stops_the_writer, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(a_writer_that_does_not_stop_is_ended, pump_open, pump_shut),
