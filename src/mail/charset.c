@@ -1,0 +1,390 @@
+#include "facteur/mail/charset.h"
+
+#include "casemap_priv.h"
+#include "facteur/base/mem.h"
+#include "utf8_priv.h"
+
+#include <errno.h>
+#include <iconv.h>
+
+enum { NAME_MAX_OCTETS = 64, HELD_MAX = 16, CHUNK = 1024 };
+
+enum kind {
+    GUESSED, /* UTF-8, and what is none is Windows-1252 */
+    UTF8,
+    WESTERN, /* Windows-1252; also for ISO-8859-1, whose other 32 are control characters that no mail means */
+    BY_ICONV
+};
+
+struct charset {
+    enum kind kind;
+    iconv_t cd;
+    char held[HELD_MAX]; /* the start of a character whose rest has not come */
+    size_t held_n;
+};
+
+/* The charsets of mail, named by their letters and digits alone ("iso-8859_15" is iso885915). Others are not given to
+ * iconv: a name from a message chooses no code of the C library that nobody meant to have. */
+static const struct known {
+    const char *name, *iconv; /* NULL: ours */
+    enum kind kind;
+} known[] = {
+    { "", NULL, GUESSED },
+    { "usascii", NULL, GUESSED },
+    { "ascii", NULL, GUESSED },
+    { "ansix341968", NULL, GUESSED },
+    { "iso646us", NULL, GUESSED },
+    { "unknown8bit", NULL, GUESSED },
+    { "xunknown", NULL, GUESSED },
+    { "utf8", NULL, UTF8 },
+    { "unicode11utf8", NULL, UTF8 },
+    { "iso88591", NULL, WESTERN },
+    { "latin1", NULL, WESTERN },
+    { "windows1252", NULL, WESTERN },
+    { "cp1252", NULL, WESTERN },
+    { "xcp1252", NULL, WESTERN },
+    { "ansi", NULL, WESTERN },
+    { "utf7", "UTF-7", BY_ICONV },
+    { "unicode11utf7", "UTF-7", BY_ICONV },
+    { "utf16", "UTF-16", BY_ICONV },
+    { "utf16le", "UTF-16LE", BY_ICONV },
+    { "utf16be", "UTF-16BE", BY_ICONV },
+    { "utf32", "UTF-32", BY_ICONV },
+    { "utf32le", "UTF-32LE", BY_ICONV },
+    { "utf32be", "UTF-32BE", BY_ICONV },
+    { "iso88592", "ISO-8859-2", BY_ICONV },
+    { "latin2", "ISO-8859-2", BY_ICONV },
+    { "iso88593", "ISO-8859-3", BY_ICONV },
+    { "iso88594", "ISO-8859-4", BY_ICONV },
+    { "iso88595", "ISO-8859-5", BY_ICONV },
+    { "iso88596", "ISO-8859-6", BY_ICONV },
+    { "iso88596i", "ISO-8859-6", BY_ICONV },
+    { "iso88597", "ISO-8859-7", BY_ICONV },
+    { "iso88598", "ISO-8859-8", BY_ICONV },
+    { "iso88598i", "ISO-8859-8", BY_ICONV },
+    { "iso88599", "ISO-8859-9", BY_ICONV },
+    { "latin5", "ISO-8859-9", BY_ICONV },
+    { "iso885910", "ISO-8859-10", BY_ICONV },
+    { "iso885911", "ISO-8859-11", BY_ICONV },
+    { "tis620", "ISO-8859-11", BY_ICONV },
+    { "windows874", "ISO-8859-11", BY_ICONV },
+    { "iso885913", "ISO-8859-13", BY_ICONV },
+    { "iso885914", "ISO-8859-14", BY_ICONV },
+    { "iso885915", "ISO-8859-15", BY_ICONV },
+    { "latin9", "ISO-8859-15", BY_ICONV },
+    { "iso885916", "ISO-8859-16", BY_ICONV },
+    { "windows1250", "CP1250", BY_ICONV },
+    { "cp1250", "CP1250", BY_ICONV },
+    { "windows1251", "CP1251", BY_ICONV },
+    { "cp1251", "CP1251", BY_ICONV },
+    { "windows1253", "CP1253", BY_ICONV },
+    { "cp1253", "CP1253", BY_ICONV },
+    { "windows1254", "CP1254", BY_ICONV },
+    { "cp1254", "CP1254", BY_ICONV },
+    { "windows1255", "CP1255", BY_ICONV },
+    { "cp1255", "CP1255", BY_ICONV },
+    { "windows1256", "CP1256", BY_ICONV },
+    { "cp1256", "CP1256", BY_ICONV },
+    { "windows1257", "CP1257", BY_ICONV },
+    { "cp1257", "CP1257", BY_ICONV },
+    { "windows1258", "CP1258", BY_ICONV },
+    { "cp1258", "CP1258", BY_ICONV },
+    { "koi8r", "KOI8-R", BY_ICONV },
+    { "koi8u", "KOI8-U", BY_ICONV },
+    { "ibm437", "CP437", BY_ICONV },
+    { "cp437", "CP437", BY_ICONV },
+    { "ibm850", "CP850", BY_ICONV },
+    { "cp850", "CP850", BY_ICONV },
+    { "ibm852", "CP852", BY_ICONV },
+    { "cp852", "CP852", BY_ICONV },
+    { "ibm866", "CP866", BY_ICONV },
+    { "cp866", "CP866", BY_ICONV },
+    { "macintosh", "MACINTOSH", BY_ICONV },
+    { "xmacroman", "MACINTOSH", BY_ICONV },
+    { "iso2022jp", "ISO-2022-JP", BY_ICONV },
+    { "csiso2022jp", "ISO-2022-JP", BY_ICONV },
+    { "cp50220", "ISO-2022-JP", BY_ICONV },
+    { "cp50221", "ISO-2022-JP", BY_ICONV },
+    { "shiftjis", "CP932", BY_ICONV },
+    { "sjis", "CP932", BY_ICONV },
+    { "xsjis", "CP932", BY_ICONV },
+    { "mskanji", "CP932", BY_ICONV },
+    { "windows31j", "CP932", BY_ICONV },
+    { "cp932", "CP932", BY_ICONV },
+    { "eucjp", "EUC-JP", BY_ICONV },
+    { "xeucjp", "EUC-JP", BY_ICONV },
+    { "euckr", "CP949", BY_ICONV },
+    { "ksc56011987", "CP949", BY_ICONV },
+    { "ksc5601", "CP949", BY_ICONV },
+    { "windows949", "CP949", BY_ICONV },
+    { "cp949", "CP949", BY_ICONV },
+    { "iso2022kr", "ISO-2022-KR", BY_ICONV },
+    { "gb2312", "GB18030", BY_ICONV },
+    { "euccn", "GB18030", BY_ICONV },
+    { "gbk", "GB18030", BY_ICONV },
+    { "xgbk", "GB18030", BY_ICONV },
+    { "cp936", "GB18030", BY_ICONV },
+    { "gb18030", "GB18030", BY_ICONV },
+    { "big5", "BIG5", BY_ICONV },
+    { "cp950", "BIG5", BY_ICONV },
+    { "xxbig5", "BIG5", BY_ICONV },
+    { "big5hkscs", "BIG5-HKSCS", BY_ICONV },
+};
+
+/* Windows-1252 from 0x80 to 0x9f. */
+static const uint16_t western[32] = {
+    0x20ac, 0xfffd, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160,
+    0x2039, 0x0152, 0xfffd, 0x017d, 0xfffd, 0xfffd, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
+    0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0xfffd, 0x017e, 0x0178,
+};
+
+static const struct known *find(struct slice name)
+{
+    char key[NAME_MAX_OCTETS + 1];
+    size_t n = 0;
+
+    if (name.n > NAME_MAX_OCTETS)
+        return NULL;
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c - 'A' + 'a');
+        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
+            key[n++] = c;
+        else if (strchr("-_. :()", c) == NULL || c == '\0')
+            return NULL;
+    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (slice_is((struct slice){ key, n }, known[i].name))
+            return &known[i];
+    return NULL;
+}
+
+static bool init(struct charset *c, struct slice name)
+{
+    const struct known *k = find(name);
+
+    if (k == NULL)
+        return false;
+    *c = (struct charset){ .kind = k->kind };
+    if (k->kind == BY_ICONV) {
+        c->cd = iconv_open("UTF-8", k->iconv);
+        if (c->cd == (iconv_t)-1)
+            return false;
+    }
+    return true;
+}
+
+static void clear(struct charset *c)
+{
+    if (c->kind == BY_ICONV)
+        (void)iconv_close(c->cd);
+}
+
+struct charset *charset_open(struct slice name)
+{
+    struct charset c;
+    struct charset *heap;
+
+    if (!init(&c, name))
+        return NULL;
+    heap = mem_alloc(sizeof *heap);
+    *heap = c;
+    return heap;
+}
+
+void charset_close(struct charset **c)
+{
+    if (*c == NULL)
+        return;
+    clear(*c);
+    mem_free(*c);
+    *c = NULL;
+}
+
+static int add_western(unsigned char octet, struct buf *out)
+{
+    return utf8_add(octet >= 0x80 && octet < 0xa0 ? western[octet - 0x80] : octet, out);
+}
+
+static int push_western(struct slice in, struct buf *out)
+{
+    size_t plain = 0;
+
+    for (size_t i = 0; i < in.n; i++) {
+        if ((unsigned char)in.p[i] < 0x80)
+            continue;
+        TRY(buf_add(out, in.p + plain, i - plain));
+        TRY(add_western((unsigned char)in.p[i], out));
+        plain = i + 1;
+    }
+    return plain < in.n ? buf_add(out, in.p + plain, in.n - plain) : 0;
+}
+
+/* What stands for octets that are no UTF-8. */
+static int add_broken(const struct charset *c, struct slice bad, struct buf *out)
+{
+    if (c->kind == UTF8)
+        return utf8_add(UTF8_REPLACEMENT, out);
+    for (size_t i = 0; i < bad.n; i++)
+        TRY(add_western((unsigned char)bad.p[i], out));
+    return 0;
+}
+
+/* Completes the character whose start is held, octet by octet. */
+static int push_held(struct charset *c, struct slice *in, struct buf *out)
+{
+    while (c->held_n > 0 && in->n > 0) {
+        int n;
+
+        c->held[c->held_n] = in->p[0];
+        n = utf8_length((struct slice){ c->held, c->held_n + 1 });
+        if (n < 0) { /* what was held is broken; this octet starts anew */
+            TRY(add_broken(c, (struct slice){ c->held, c->held_n }, out));
+            c->held_n = 0;
+            return 0;
+        }
+        *in = slice_skip(*in, 1);
+        c->held_n++;
+        if (n > 0) {
+            TRY(buf_add(out, c->held, c->held_n));
+            c->held_n = 0;
+        }
+    }
+    return 0;
+}
+
+static int push_utf8(struct charset *c, struct slice in, struct buf *out)
+{
+    size_t good = 0;
+
+    TRY(push_held(c, &in, out));
+    while (good < in.n) {
+        struct slice rest = slice_skip(in, good);
+        int n = utf8_length(rest);
+
+        if (n > 0) {
+            good += (size_t)n;
+            continue;
+        }
+        TRY(buf_add(out, in.p, good));
+        if (n == 0) {
+            memcpy(c->held, rest.p, rest.n);
+            c->held_n = rest.n;
+            return 0;
+        }
+        TRY(add_broken(c, slice_head(rest, (size_t)-n), out));
+        in = slice_skip(rest, (size_t)-n);
+        good = 0;
+    }
+    return buf_add(out, in.p, good);
+}
+
+/* Converts as much as there are whole characters; *in is what is left: the start of one. */
+static int convert(struct charset *c, struct slice *in, struct buf *out)
+{
+    while (in->n > 0) {
+        char text[CHUNK];
+        char *from = (char *)(uintptr_t)in->p, *to = text; /* iconv takes char **, and only reads there */
+        size_t from_n = in->n, to_n = sizeof text;
+        size_t result = iconv(c->cd, &from, &from_n, &to, &to_n);
+        int code = result == (size_t)-1 ? errno : 0;
+
+        TRY(buf_add(out, text, sizeof text - to_n));
+        *in = slice_skip(*in, in->n - from_n);
+        if (code == EINVAL && in->n < HELD_MAX)
+            return 0;
+        if (code == EINVAL || code == EILSEQ || (code != 0 && to_n == sizeof text)) {
+            TRY(utf8_add(UTF8_REPLACEMENT, out));
+            *in = slice_skip(*in, 1);
+        }
+    }
+    return 0;
+}
+
+static int push_iconv(struct charset *c, struct slice in, struct buf *out)
+{
+    while (c->held_n > 0 && in.n > 0) {
+        char piece[2 * HELD_MAX];
+        size_t taken = in.n < HELD_MAX ? in.n : HELD_MAX;
+        struct slice both = { piece, c->held_n + taken };
+
+        memcpy(piece, c->held, c->held_n);
+        memcpy(piece + c->held_n, in.p, taken);
+        TRY(convert(c, &both, out));
+        if (both.n > taken) { /* still not whole, and all of `in` was taken */
+            memcpy(c->held, both.p, both.n);
+            c->held_n = both.n;
+            return 0;
+        }
+        c->held_n = 0;
+        in = slice_skip(in, taken - both.n);
+    }
+    TRY(convert(c, &in, out));
+    if (in.n > 0)
+        memcpy(c->held, in.p, in.n);
+    c->held_n += in.n;
+    return 0;
+}
+
+int charset_push(struct charset *c, struct slice in, bool last, struct buf *out)
+{
+    int code = 0;
+
+    switch (c->kind) {
+    case WESTERN:
+        return push_western(in, out);
+    case GUESSED:
+    case UTF8:
+        TRY(push_utf8(c, in, out));
+        if (last && c->held_n > 0)
+            code = add_broken(c, (struct slice){ c->held, c->held_n }, out);
+        break;
+    case BY_ICONV:
+        TRY(push_iconv(c, in, out));
+        if (last && c->held_n > 0)
+            code = utf8_add(UTF8_REPLACEMENT, out);
+        if (last)
+            (void)iconv(c->cd, NULL, NULL, NULL, NULL);
+        break;
+    }
+    if (last)
+        c->held_n = 0;
+    return code;
+}
+
+int charset_to_utf8(struct slice name, struct slice in, struct buf *out)
+{
+    struct charset c;
+    int code;
+
+    if (!init(&c, name))
+        c = (struct charset){ .kind = GUESSED };
+    code = charset_push(&c, in, true, out);
+    clear(&c);
+    return code;
+}
+
+int charset_fold(struct slice utf8, struct buf *out)
+{
+    while (utf8.n > 0) {
+        size_t plain = 0;
+
+        while (plain < utf8.n && (unsigned char)utf8.p[plain] < 0x80)
+            plain++;
+        if (plain > 0) {
+            char *to = buf_room(out, plain);
+
+            if (to == NULL)
+                return -ENOBUFS;
+            for (size_t i = 0; i < plain; i++)
+                to[i] = utf8.p[i] >= 'a' && utf8.p[i] <= 'z' ? (char)(utf8.p[i] - 'a' + 'A') : utf8.p[i];
+            out->n += plain;
+            utf8 = slice_skip(utf8, plain);
+            continue;
+        }
+        TRY(utf8_add(casemap_fold(utf8_take(&utf8)), out));
+    }
+    return 0;
+}
