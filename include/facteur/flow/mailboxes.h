@@ -58,7 +58,7 @@ struct account_job {
                                                        * again after other work of the lane, unless `done` says no */
     void (*done)(void *owner, struct account_job *);  /* loop; only if the scope still lives; may be NULL. After MORE it
                                                        * is called too, and the job starts itself again by account_start
-                                                       * (from inside done), is kept, or ends */
+                                                       * (from inside done), is held, or ends */
     void (*drop)(struct account_job *);               /* loop; always, last; not when done has started it again */
     void *owner;
     struct open_mailbox *box;    /* whose changes these are; or NULL. Held while the job lives */
@@ -77,9 +77,12 @@ struct account_job {
     struct job mark; /* in the scope */
     struct link in_lane;
     struct account *account;
-    bool begun, started_again;
+    bool begun, started_again, held;
 };
 void account_start(struct account *a, struct job_scope *scope, struct account_job *j);
+/* From `done` after MORE: the job waits (for output to drain); account_start goes on with it, account_drop ends it. */
+void account_hold(struct account_job *j);
+void account_drop(struct account_job *j);
 
 /* A mailbox with its list in memory. `id` etc. are as index_folder gave them. */
 struct mailbox_refresh;

@@ -1,0 +1,189 @@
+#include "mailboxes_priv.h"
+
+#include "facteur/base/clock.h"
+#include "facteur/base/log.h"
+#include "facteur/base/mem.h"
+
+static void lane_finished(struct job *job);
+
+/* --- on a thread of the pool --- */
+
+static void lane_run(struct job *job)
+{
+    struct account *a = LIST_ENTRY(job, struct account, job);
+    struct account_job *j = a->running;
+
+    if (a->closing) {
+        if (a->index != NULL)
+            index_close(&a->index);
+        return;
+    }
+    a->open_code = 0;
+    if (a->index == NULL)
+        a->open_code = index_open(a->maildirs, a->state, a->user, &a->options, &a->index, &j->err);
+    if (a->open_code < 0) {
+        a->index = NULL;
+        j->code = a->open_code;
+        return;
+    }
+    j->code = j->run(j, a->index);
+    a->was_rebuilt = index_was_rebuilt(a->index);
+}
+
+/* --- on the loop --- */
+
+bool lane_is_free(const struct account *a)
+{
+    return !a->busy && list_empty(&a->urgent) && list_empty(&a->line);
+}
+
+static void run_now(struct account *a)
+{
+    a->busy = true;
+    a->job.run = lane_run;
+    a->job.drop = lane_finished;
+    job_start(a->m->f->pool, JOB_MAILBOX, NULL, &a->job);
+}
+
+void lane_next(struct account *a)
+{
+    struct link *l;
+
+    if (a->busy)
+        return;
+    l = list_pop(&a->urgent);
+    if (l == NULL)
+        l = list_pop(&a->line);
+    if (l == NULL) {
+        background_offer(a->m);
+        return;
+    }
+    a->running = LIST_ENTRY(l, struct account_job, in_lane);
+    if (!a->running->begun && !a->running->reads_only)
+        a->writers++;
+    a->running->begun = true;
+    run_now(a);
+}
+
+void lane_close(struct account *a)
+{
+    a->closing = true;
+    run_now(a);
+}
+
+static void report(struct account *a, const struct account_job *j)
+{
+    if (a->open_code < 0)
+        LOG(ERROR, "index-not-opened", kv_str("user", a->user), kv_str("reason", j->err.text));
+    if (!a->was_rebuilt)
+        return;
+    a->was_rebuilt = false;
+    a->m->rebuilt++;
+    LOG(WARNING, "index-rebuilt", kv_str("user", a->user),
+        kv_str("reason", "index.db was damaged or missing; it has been made again from the Maildir"));
+    LIST_EACH (l, &a->boxes) {
+        refresh_whole(LIST_ENTRY(l, struct open_mailbox, link));
+    }
+}
+
+/* The job is not the lane's any more: what it held is let go. */
+static void let_go(struct account *a, struct account_job *j)
+{
+    struct open_mailbox *box = j->box; /* the job still names it: it may be started again */
+
+    if (!j->reads_only) {
+        a->writers--;
+        a->written_us = clock_mono_us();
+    }
+    list_unlink(&j->mark.in_scope);
+    j->begun = false;
+    j->account = NULL;
+    mailbox_unref(&box);
+}
+
+/* Whether it is to go on by itself: done would have started it again, or there is nobody to ask. */
+static bool goes_on(const struct account_job *j)
+{
+    if (j->code != MORE)
+        return false;
+    return j->mark.abandoned ? !j->reads_only : j->done == NULL;
+}
+
+static void settle(struct account *a, struct account_job *j)
+{
+    struct mailbox_view *origin = j->mark.abandoned ? NULL : j->origin; /* it may be closed by now */
+
+    box_apply(j->box, &j->changes, origin, j->silent);
+    box_apply(j->folder2 != 0 ? mailbox_opened(a, j->folder2) : NULL, &j->changes2, NULL, false);
+    j->started_again = j->held = false;
+    a->settling = j;
+    if (goes_on(j))
+        lane_start(a, j, false);
+    else if (!j->mark.abandoned && j->done != NULL)
+        j->done(j->owner, j);
+    a->settling = NULL;
+    if (j->started_again)
+        return;
+    let_go(a, j);
+    if (!j->held)
+        j->drop(j);
+    account_unref(a);
+}
+
+/* As the pool's `drop`: the struct may be started again, or freed, from here. */
+static void lane_finished(struct job *job)
+{
+    struct account *a = LIST_ENTRY(job, struct account, job);
+    struct account_job *j = a->running;
+
+    a->busy = false;
+    a->running = NULL;
+    if (a->closing) {
+        a->closing = false;
+        lane_next(a); /* somebody may have come meanwhile */
+        account_closed(a);
+        return;
+    }
+    account_ref(a);
+    report(a, j);
+    settle(a, j);
+    lane_next(a);
+    account_unref(a);
+}
+
+void lane_start(struct account *a, struct account_job *j, bool urgent)
+{
+    if (a->settling == j) {
+        j->started_again = true;
+    } else {
+        j->account = a;
+        j->begun = false;
+        account_ref(a);
+        if (j->box != NULL)
+            (void)mailbox_ref(j->box);
+    }
+    list_push(urgent ? &a->urgent : &a->line, &j->in_lane);
+    lane_next(a);
+}
+
+void account_start(struct account *a, struct job_scope *scope, struct account_job *j)
+{
+    bool again = a->settling == j;
+
+    j->held = false;
+    if (!again)
+        j->mark = (struct job){ .abandoned = false };
+    if (!again && scope != NULL)
+        list_push(&scope->jobs, &j->mark.in_scope);
+    lane_start(a, j, false);
+}
+
+void account_hold(struct account_job *j)
+{
+    j->held = true;
+}
+
+void account_drop(struct account_job *j)
+{
+    j->drop(j);
+}

@@ -1,0 +1,120 @@
+/* facteur: flow/mailboxes (for flow only): what its sources share.
+ * Purpose:   accounts with their lanes, and what is done for open mailboxes by the module itself.
+ * Owner:     struct mailboxes; an account lives from account_open to the end of its closing job.
+ * Thread:    the loop's; `index` belongs to the job that runs in the lane.
+ * Limits:    MAILBOXES_LINGER_MS, MAILBOXES_IDLE; one account at a time is worked on in the background.
+ * Standards: none.
+ *
+ * Files:
+ *   mailboxes.c            life of accounts, figures, shutdown
+ *   mailboxes_lane.c       one job at a time, in order
+ *   mailboxes_box.c        open mailboxes: sharing, lingering, going
+ *   mailboxes_refresh.c    loading them and looking at their directories
+ *   mailboxes_arrive.c     deliveries announced in their own turn; quota warnings
+ *   mailboxes_background.c what nobody waits for
+ *
+ * UIDs and mod-sequences are given by the lane's jobs and, for arrivals, here on the loop. Both agree because arrivals
+ * are given theirs only while no job that gives any has begun, and their jobs go to the front of the lane. */
+#ifndef FACTEUR_FLOW_MAILBOXES_PRIV_H
+#define FACTEUR_FLOW_MAILBOXES_PRIV_H
+
+#include "facteur/base/map.h"
+#include "facteur/flow/mailboxes.h"
+#include "facteur/io/timer.h"
+#include "facteur/io/watch.h"
+
+enum {
+    MAILBOXES_POLL_MS = 30 * 1000, /* where directories cannot be watched, and after a failed look */
+    RESERVE_AHEAD = 256,           /* UIDs kept ready for arrivals: as many are skipped after a kill, at most */
+    PATH_LENGTH = 4096
+};
+
+struct mailboxes {
+    struct flow *f;
+    char *state;                  /* for jobs, which see no config */
+    struct index_options options; /* of accounts opened from now on */
+    struct map accounts;          /* by user */
+    struct link idle;             /* accounts that nobody uses, the longest idle first */
+    unsigned idle_count;
+    struct link idle_boxes; /* the same for mailboxes of accounts in use */
+    struct timer *linger;
+    struct link background;  /* accounts with work that nobody waits for */
+    bool background_running; /* one of them is at it */
+    struct map warned;       /* by user: struct quota_warned */
+    struct deferred stopped;
+    void (*on_stopped)(void *owner);
+    void *on_stopped_owner;
+    bool stopping;
+    uint64_t arrivals, rebuilt;
+};
+
+struct account {
+    struct mailboxes *m;
+    char *user;
+    struct maildirs *maildirs;
+    const char *state;
+    struct index_options options;
+    struct index *index;   /* the lane's; NULL: the next job opens it */
+    unsigned users;        /* account_open, mailboxes in use and jobs */
+    struct link boxes;     /* struct open_mailbox that can be shared */
+    struct link idle_link; /* in mailboxes.idle */
+    int64_t until_ms;
+    struct link background_link;
+    /* the lane */
+    struct job job;
+    struct link urgent, line;     /* struct account_job */
+    struct account_job *running;  /* NULL while closing too */
+    struct account_job *settling; /* its done is being called */
+    unsigned writers;             /* jobs that have begun and may give UIDs */
+    int64_t written_us;           /* when the last of them ended */
+    bool busy, closing;           /* a job runs; it is the one that closes the index */
+    bool was_rebuilt;             /* results of the job */
+    int open_code;
+};
+
+/* --- mailboxes.c --- */
+void account_ref(struct account *a);
+void account_unref(struct account *a);  /* the last one: it lingers */
+void account_closed(struct account *a); /* the closing job has ended */
+void mailboxes_set_linger(struct mailboxes *m);
+
+/* --- mailboxes_lane.c --- */
+void lane_start(struct account *a, struct account_job *j, bool urgent);
+void lane_close(struct account *a);
+void lane_next(struct account *a);
+bool lane_is_free(const struct account *a);
+
+/* --- mailboxes_box.c --- */
+struct open_mailbox *box_new(struct account *a, struct slice name);
+struct open_mailbox *box_by_name(struct account *a, struct slice name);
+struct open_mailbox *box_inbox(struct account *a); /* when open */
+void box_free(struct open_mailbox *b);
+void box_hold(struct open_mailbox *b);    /* for a job of this module's own */
+void box_release(struct open_mailbox *b); /* it may be freed by it */
+/* Applies what a job has found and clears it; `b` may be NULL. */
+void box_apply(struct open_mailbox *b, struct mailbox_changes *c, struct mailbox_view *origin, bool silent);
+
+/* --- mailboxes_refresh.c --- */
+
+/* Somebody who waits until a mailbox is as its directories are. */
+struct mailbox_ask {
+    struct link link;
+    struct job mark; /* in the scope */
+    void (*opened)(void *owner, int code, struct open_mailbox *box, const struct err *e);
+    void (*checked)(void *owner); /* one of the two */
+    void *owner;
+};
+void refresh_ask(struct open_mailbox *b, struct mailbox_ask *ask); /* takes it; NULL: nobody waits */
+void refresh_whole(struct open_mailbox *b);                        /* the list is read anew and compared */
+
+/* --- mailboxes_arrive.c --- */
+void arrive_reserve(struct open_mailbox *b); /* when the UIDs at hand are getting few */
+void arrive_forget(struct mailboxes *m);     /* what was warned about */
+
+/* --- mailboxes_background.c --- */
+enum box_work { WORK_PREPARE = 1, WORK_SEARCH = 2 };
+void background_want(struct open_mailbox *b, unsigned work);
+void background_offer(struct mailboxes *m);          /* a lane has become free */
+void background_note_recent(struct open_mailbox *b); /* now: nobody uses it any more */
+
+#endif
