@@ -157,7 +157,7 @@ static bool set_one(struct subscriptions *s, const char *name, bool on)
     return on != found;
 }
 
-int subscriptions_set(int root, const char *const *names, size_t count, bool on, struct err *e)
+int subscriptions_set(int root, const char *const *names, size_t count, bool on, size_t max, struct err *e)
 {
     struct subscriptions s = { 0 };
     bool changed = false;
@@ -165,42 +165,8 @@ int subscriptions_set(int root, const char *const *names, size_t count, bool on,
 
     for (size_t i = 0; r == 0 && i < count; i++)
         changed = set_one(&s, names[i], on) || changed;
-    if (r == 0 && changed)
-        r = write_all(root, &s, e);
-    subscriptions_clear(&s);
-    return r;
-}
-
-/* The name that `name` gets when `from` becomes `to`, or NULL when it is not concerned. */
-static char *renamed(const char *name, struct slice from, struct slice to)
-{
-    struct slice old = slice_str(name);
-    char *new_name;
-
-    if (old.n < from.n || memcmp(old.p, from.p, from.n) != 0 || (old.n > from.n && old.p[from.n] != '/'))
-        return NULL;
-    new_name = mem_zero(to.n + old.n - from.n + 1);
-    memcpy(new_name, to.p, to.n);
-    memcpy(new_name + to.n, old.p + from.n, old.n - from.n);
-    return new_name;
-}
-
-int subscriptions_rename(int root, struct slice from, struct slice to, struct err *e)
-{
-    struct subscriptions s = { 0 };
-    bool changed = false;
-    int r = subscriptions_read(root, &s, e);
-
-    for (size_t i = 0, count = s.count; r == 0 && i < count; i++) {
-        char *name = s.items[i].name != NULL ? renamed(s.items[i].name, from, to) : NULL;
-
-        if (name == NULL)
-            continue;
-        drop(&s.items[i]);
-        (void)set_one(&s, name, true);
-        mem_free(name);
-        changed = true;
-    }
+    if (r == 0 && changed && on && s.count > max)
+        r = err_set(e, -EDQUOT, "there are %zu subscriptions, which is as many as there may be", max);
     if (r == 0 && changed)
         r = write_all(root, &s, e);
     subscriptions_clear(&s);

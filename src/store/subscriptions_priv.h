@@ -30,10 +30,8 @@ void subscriptions_parse(struct slice text, struct subscriptions *ret);
 /* Reads the file of the Maildir `root`; no file is no subscription. */
 int subscriptions_read(int root, struct subscriptions *ret, struct err *e) MUST_USE;
 
-/* Sets (or takes away) some names and replaces the file, if that changes anything. The names are normal. Durable. */
-int subscriptions_set(int root, const char *const *names, size_t count, bool on, struct err *e) MUST_USE;
-
-/* A folder has moved: the subscriptions of it and of what is below it move too. */
-int subscriptions_rename(int root, struct slice from, struct slice to, struct err *e) MUST_USE;
+/* Sets (or takes away) some names and replaces the file, if that changes anything. The names are normal. Durable.
+ * -EDQUOT: there would be more than `max`. */
+int subscriptions_set(int root, const char *const *names, size_t count, bool on, size_t max, struct err *e) MUST_USE;
 
 #endif

@@ -1,0 +1,171 @@
+/* Making and removing directories. */
+#include "folders_priv.h"
+
+#include "facteur/base/clock.h"
+#include "facteur/base/codec.h"
+#include "facteur/base/rand.h"
+#include "facteur/store/sys.h"
+
+#include "dir_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char special_file[] = "facteur-special";
+static const char making[] = "facteur-new-", gone[] = "facteur-gone-"; /* no dot: no folder */
+
+enum { SPECIAL_TEXT = 64, UNLISTED = 40 };
+
+static const char *const special_names[SPECIALS] = {
+    [SPECIAL_ALL] = "\\All",         [SPECIAL_ARCHIVE] = "\\Archive", [SPECIAL_DRAFTS] = "\\Drafts",
+    [SPECIAL_FLAGGED] = "\\Flagged", [SPECIAL_JUNK] = "\\Junk",       [SPECIAL_SENT] = "\\Sent",
+    [SPECIAL_TRASH] = "\\Trash",
+};
+
+enum index_special special_read(int dir)
+{
+    enum index_special found = SPECIAL_NONE;
+    struct slice text, line;
+    struct buf b;
+
+    buf_init(&b, SPECIAL_TEXT);
+    if (small_file_read(dir, special_file, &b) == 0) {
+        text = buf_slice(&b);
+        (void)slice_cut(&text, '\n', &line);
+        for (int s = SPECIAL_ALL; s <= SPECIAL_TRASH; s++)
+            found = slice_iis(line, special_names[s]) ? (enum index_special)s : found;
+    }
+    buf_clear(&b);
+    return found;
+}
+
+int special_write(int dir, enum index_special special)
+{
+    char text[SPECIAL_TEXT];
+    int n = snprintf(text, sizeof text, "%s\n", special_names[special]);
+
+    return n > 0 ? small_file_write(dir, special_file, slice_make(text, (size_t)n)) : -EINVAL;
+}
+
+static void unlisted_name(const char *prefix, char to[UNLISTED])
+{
+    char id[14];
+    uint64_t n;
+
+    rand_bytes(&n, sizeof n);
+    base32_u64(n, id);
+    (void)snprintf(to, UNLISTED, "%s%s", prefix, id);
+}
+
+static int fill(int dir, enum index_special special)
+{
+    static const char *const parts[] = { "cur", "new", "tmp" };
+    int fd;
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        TRY(sys->mkdirat(dir, parts[i], 0700));
+    fd = sys->openat(dir, "maildirfolder", O_WRONLY | O_CREAT | O_EXCL,
+                     0600); /* Maildir++: who delivers into it knows */
+    if (fd < 0)
+        return fd;
+    TRY(sys->close(fd));
+    return special != SPECIAL_NONE ? special_write(dir, special) : sys->fsync(dir);
+}
+
+int folders_dir_make(struct index *x, const char *dir, enum index_special special, struct err *e)
+{
+    char name[UNLISTED];
+    int fd, r;
+
+    unlisted_name(making, name);
+    folders_state(x)->sweep = true; /* in case that this fails */
+    r = sys->mkdirat(x->root, name, 0700);
+    if (r < 0)
+        return err_set(e, r, "make a folder for %s: %s", x->user, err_text(r));
+    fd = sys->openat(x->root, name, O_RDONLY | O_DIRECTORY, 0);
+    r = fd < 0 ? fd : fill(fd, special);
+    if (fd >= 0)
+        (void)sys->close(fd);
+    if (r == 0)
+        r = sys->renameat(x->root, name, x->root, dir);
+    if (r == 0)
+        r = sys->fsync(x->root);
+    if (r == -ENOTEMPTY || r == -EEXIST || r == -ENOTDIR)
+        return err_set(e, -EEXIST, "there is something called %s already", dir);
+    return r < 0 ? err_set(e, r, "make the folder %s of %s: %s", dir, x->user, err_text(r)) : 0;
+}
+
+int folders_dir_remove(struct index *x, const char *dir, struct err *e)
+{
+    char name[UNLISTED];
+    int r;
+
+    unlisted_name(gone, name);
+    r = sys->renameat(x->root, dir, x->root, name);
+    if (r < 0)
+        return err_set(e, r, "remove the folder %s of %s: %s", dir, x->user, err_text(r));
+    folders_state(x)->sweep = true;
+    r = sys->fsync(x->root);
+    return r < 0 ? err_set(e, r, "remove the folder %s of %s: %s", dir, x->user, err_text(r)) : 0;
+}
+
+struct sweep {
+    struct index *x;
+    int64_t since_us;
+    bool again; /* there is more */
+};
+
+/* A directory inside of a deleted one is moved up and deleted by itself: so nothing here goes deep. */
+static int sweep_file(void *ctx, int dir, const char *name)
+{
+    struct sweep *w = ctx;
+    char up[UNLISTED];
+    int r = sys->unlinkat(dir, name);
+
+    if (r == -EISDIR || r == -EPERM) {
+        unlisted_name(gone, up);
+        if (sys->renameat(dir, name, w->x->root, up) == 0)
+            w->again = true;
+    }
+    return index_slice_over(w->since_us) ? MORE : 0;
+}
+
+static bool is_gone(const char *name)
+{
+    return strncmp(name, gone, sizeof gone - 1) == 0 || strncmp(name, making, sizeof making - 1) == 0;
+}
+
+static int sweep_entry(void *ctx, int root, const char *name)
+{
+    struct sweep *w = ctx;
+    int fd, r;
+
+    if (!is_gone(name))
+        return 0;
+    fd = sys->openat(root, name, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return 0;
+    r = dir_each(fd, sweep_file, w);
+    (void)sys->close(fd);
+    if (r == 0)
+        (void)unlinkat(root, name, AT_REMOVEDIR); /* what cannot be removed is tried again at the next start */
+    return r == MORE ? MORE : 0;
+}
+
+int folders_sweep(struct index *x)
+{
+    struct folders *f = folders_state(x);
+    struct sweep w = { .x = x, .since_us = clock_mono_us() };
+
+    if (!f->sweep)
+        return DONE;
+    do {
+        w.again = false;
+        if (dir_each(x->root, sweep_entry, &w) == MORE)
+            return MORE;
+    } while (w.again);
+    f->sweep = false;
+    return DONE;
+}
