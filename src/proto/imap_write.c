@@ -81,11 +81,6 @@ int imap_write_nstring(struct buf *out, struct slice s)
     return s.p != NULL ? imap_write_string(out, s) : buf_add(out, "NIL", 3);
 }
 
-int imap_write_or(struct buf *out, struct slice s, const char *otherwise)
-{
-    return imap_write_string(out, s.p != NULL && s.n > 0 ? s : slice_str(otherwise));
-}
-
 static bool is_atom_char(char c)
 {
     return c > ' ' && c < 0x7f && strchr("(){%*\"\\]", c) == NULL;

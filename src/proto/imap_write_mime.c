@@ -8,7 +8,7 @@ static int write_space(struct buf *out)
 
 /* --- ENVELOPE --- */
 
-/* RFC 9051 7.5.2: a NIL host would make a group of it, so an address always has both halves. */
+/* RFC 9051 7.5.2. An address always has both halves (mail/mime sees to it): a NIL host would make a group of it. */
 static int write_address(struct buf *out, const struct mime_address *a)
 {
     const struct slice none = { NULL, 0 };
@@ -25,9 +25,9 @@ static int write_address(struct buf *out, const struct mime_address *a)
     TRY(write_space(out));
     TRY(imap_write_nstring(out, a->route.n > 0 ? a->route : none));
     TRY(write_space(out));
-    TRY(a->mailbox.p != NULL ? imap_write_string(out, a->mailbox) : buf_adds(out, "\"MISSING_MAILBOX\""));
+    TRY(imap_write_string(out, a->mailbox));
     TRY(write_space(out));
-    TRY(imap_write_or(out, a->host, "MISSING_DOMAIN"));
+    TRY(imap_write_string(out, a->host));
     return buf_addc(out, ')');
 }
 
@@ -70,27 +70,15 @@ int imap_write_envelope(struct buf *out, const struct mime_envelope *e)
 
 /* --- BODYSTRUCTURE --- */
 
-/* How a part is said: the grammar ties the form to the type, so a part whose inside is not known is said as something
- * that has none. */
-enum form {
-    FORM_BASIC,
-    FORM_TEXT,
-    FORM_MESSAGE,
-    FORM_MULTIPART,
-    FORM_EMPTY_MULTIPART, /* no part in it: the grammar wants one, so an empty text */
-    FORM_OPAQUE
-};
+/* The grammar ties how a part is said to what it is. */
+enum form { FORM_BASIC, FORM_TEXT, FORM_MESSAGE, FORM_MULTIPART };
 
 static enum form form_of(const struct mime_part *p)
 {
-    if (p->message && p->first != NULL)
+    if (p->message)
         return FORM_MESSAGE;
-    if (p->multipart && p->first != NULL)
+    if (p->multipart)
         return FORM_MULTIPART;
-    if (slice_iis(p->type, "multipart"))
-        return FORM_EMPTY_MULTIPART;
-    if (slice_iis(p->type, "message") && (slice_iis(p->subtype, "rfc822") || slice_iis(p->subtype, "global")))
-        return FORM_OPAQUE;
     return slice_iis(p->type, "text") ? FORM_TEXT : FORM_BASIC;
 }
 
@@ -99,19 +87,19 @@ static int write_params(struct buf *out, const struct mime_params *params, bool 
 {
     bool charset = false;
 
-    if (params->count == 0 && !text)
+    if (params->raw_count == 0 && !text)
         return buf_adds(out, "NIL");
     TRY(buf_addc(out, '('));
-    for (size_t i = 0; i < params->count; i++) {
+    for (size_t i = 0; i < params->raw_count; i++) {
         if (i > 0)
             TRY(write_space(out));
-        TRY(imap_write_string(out, params->items[i].name));
+        TRY(imap_write_string(out, params->raw[i].name));
         TRY(write_space(out));
-        TRY(imap_write_string(out, params->items[i].value));
-        charset = charset || slice_iis(params->items[i].name, "charset");
+        TRY(imap_write_string(out, params->raw[i].value));
+        charset = charset || slice_iis(params->raw[i].name, "charset");
     }
     if (text && !charset) {
-        if (params->count > 0)
+        if (params->raw_count > 0)
             TRY(write_space(out));
         TRY(buf_adds(out, "\"charset\" \"us-ascii\""));
     }
@@ -121,11 +109,9 @@ static int write_params(struct buf *out, const struct mime_params *params, bool 
 /* The fields that every part but a multipart has: body-type … body-fld-octets. */
 static int write_fields(struct buf *out, const struct mime_part *p, enum form form)
 {
-    bool opaque = form == FORM_OPAQUE;
-
-    TRY(imap_write_string(out, opaque ? SLICE_LIT("application") : p->type));
+    TRY(imap_write_string(out, p->type));
     TRY(write_space(out));
-    TRY(imap_write_string(out, opaque ? SLICE_LIT("octet-stream") : p->subtype));
+    TRY(imap_write_string(out, p->subtype));
     TRY(write_space(out));
     TRY(write_params(out, &p->params, form == FORM_TEXT));
     TRY(write_space(out));
@@ -133,7 +119,7 @@ static int write_fields(struct buf *out, const struct mime_part *p, enum form fo
     TRY(write_space(out));
     TRY(imap_write_nstring(out, p->description));
     TRY(write_space(out));
-    TRY(imap_write_or(out, p->encoding, "7bit"));
+    TRY(p->encoding.n > 0 ? imap_write_string(out, p->encoding) : buf_adds(out, "\"7bit\""));
     TRY(write_space(out));
     return imap_write_number(out, mime_wire_body(p));
 }
@@ -169,15 +155,11 @@ static int write_extension(struct buf *out, const struct mime_part *p)
 }
 
 /* What stands before a part's children; of a part without any, all but what ends it. */
-static int write_before(struct buf *out, const struct mime_part *p, enum form form, bool extended)
+static int write_before(struct buf *out, const struct mime_part *p, enum form form)
 {
     TRY(buf_addc(out, '('));
     if (form == FORM_MULTIPART)
         return 0;
-    if (form == FORM_EMPTY_MULTIPART) {
-        TRY(buf_adds(out, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0"));
-        return buf_adds(out, extended ? " NIL NIL NIL NIL)" : ")");
-    }
     TRY(write_fields(out, p, form));
     if (form != FORM_MESSAGE)
         return 0;
@@ -188,7 +170,7 @@ static int write_before(struct buf *out, const struct mime_part *p, enum form fo
 
 static int write_after(struct buf *out, const struct mime_part *p, enum form form, bool extended)
 {
-    bool multipart = form == FORM_MULTIPART || form == FORM_EMPTY_MULTIPART;
+    bool multipart = form == FORM_MULTIPART;
 
     if (multipart) {
         TRY(write_space(out));
@@ -212,7 +194,7 @@ static int write_structure(struct buf *out, const struct mime_part *root, bool e
     for (;;) {
         enum form form = form_of(p);
 
-        TRY(write_before(out, p, form, extended));
+        TRY(write_before(out, p, form));
         if (form == FORM_MESSAGE || form == FORM_MULTIPART) {
             p = p->first;
             continue;

@@ -14,7 +14,4 @@ static inline int MUST_USE imap_write_all_or_none(struct buf *out, size_t start,
     return code;
 }
 
-/* A string, or `otherwise` as a quoted string when there is none. */
-int imap_write_or(struct buf *out, struct slice s, const char *otherwise) MUST_USE;
-
 #endif

@@ -151,7 +151,7 @@ struct imap_select {
     bool condstore, qresync;
     uint32_t uidvalidity; /* of QRESYNC */
     uint64_t modseq;
-    struct ranges known_uids; /* empty: not given */
+    struct ranges known_uids; /* empty: not given; in the arena, so it is not cleared */
     struct imap_set match_seqs, match_uids; /* seq-match-data; count 0: not given */
 };
 struct imap_append { /* one message of it */
@@ -160,6 +160,7 @@ struct imap_append { /* one message of it */
     int64_t internal_ms;
     uint64_t size; /* of the literal */
     bool binary;   /* literal8 (RFC 3516, 6855) */
+    bool utf8;     /* it stands in UTF8 (…) (RFC 6855) */
 };
 
 enum imap_enable { ENABLE_CONDSTORE = 1, ENABLE_QRESYNC = 2, ENABLE_UTF8 = 4, ENABLE_REV2 = 8 };
@@ -172,6 +173,8 @@ struct imap_command {
     struct slice to;      /* RENAME: the new name */
     struct imap_set set;  /* FETCH, STORE, COPY, MOVE, UID EXPUNGE, REPLACE */
     unsigned special;     /* CREATE USE: as enum index_special of store/index, 0 none */
+    bool special_refused; /* CREATE USE with one that is not known, or several: NO [USEATTR], said by imap_server */
+    struct slice id;      /* ID: "name=… version=…", for the log */
     unsigned status;      /* STATUS */
     unsigned enable;      /* ENABLE, and what a CONDSTORE parameter or MODSEQ turned on */
     struct slice user, password;                 /* LOGIN */

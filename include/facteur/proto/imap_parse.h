@@ -13,7 +13,8 @@
 
 struct imap_parse_options {
     bool names_utf8; /* after ENABLE UTF8=ACCEPT or IMAP4rev2: mailbox names are UTF-8, else modified UTF-7 */
-    bool authenticated, selected; /* the state, for words about what is not allowed now: see imap_parse */
+    bool authenticated, selected; /* the state: what is not allowed in it is -EINVAL too */
+    unsigned enabled; /* of enum imap_enable: VANISHED and QRESYNC ask for it */
 };
 
 /* `text` is the command with its literals in place ("{5}\r\nhello") and without its last CRLF. 0; -EINVAL with a
@@ -31,7 +32,7 @@ int imap_parse_append(struct slice text, bool first, const struct imap_parse_opt
 /* "{123}", "{123+}", "~{123}" at the end of a line: true with its parts. -E2BIG is said by *ret_octets = UINT64_MAX. */
 bool imap_literal_at_end(struct slice line, uint64_t *ret_octets, bool *ret_nonsync, bool *ret_binary);
 
-/* LIST's pattern: "*" and "%" (RFC 9051 6.3.9), separator "/"; linear in time for every pattern. INBOX matches in any
+/* LIST's pattern: "*" and "%" (RFC 9051 6.3.9), separator "/"; time of pattern × name at most. INBOX matches in any
  * case. */
 bool imap_pattern_matches(struct slice pattern, struct slice name);
 

@@ -15,6 +15,7 @@
 #define FACTEUR_PROTO_IMAP_SERVER_H
 
 #include "facteur/mail/sink.h"
+#include "facteur/mail/verdict.h"
 #include "facteur/proto/host.h"
 #include "facteur/proto/imap_command.h"
 #include "facteur/proto/sasl.h"
@@ -55,8 +56,10 @@ struct imap_host {
     /* All commands that are not done here. Answered by imap_server_done, at once or later. */
     void (*run)(void *world, const struct imap_command *c);
     /* A message literal is announced (the command so far in `c`): IMAP_OK takes it. LATER ends in
-     * imap_server_append_answer. Then its octets go to append_body's sink (as on the wire), append_end(ok) ends it; and
-     * when the command is complete, run is called with it. append_abort: it will not be (also after earlier messages). */
+     * imap_server_append_answer. Then its octets go to append_body's sink (as on the wire), append_end ends it (unless
+     * it failed); and when the command is complete, run is called with it. append_abort: it will not be (also after
+     * earlier messages); it is owed from the first message that was taken until run, also when the session ends or is
+     * freed. */
     enum when (*ask_append)(void *world, const struct imap_command *c, const struct imap_append *item,
                             struct imap_result *ret);
     struct sink (*append_body)(void *world);
