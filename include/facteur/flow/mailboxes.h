@@ -67,8 +67,8 @@ struct account_job {
     bool reads_only;             /* gives no UIDs and no mod-sequences (FETCH, SEARCH): deliveries need not wait for its
                                   * end to be announced */
     /* results of run */
-    struct mailbox_changes changes;  /* for box; applied, then cleared, before done */
-    uint32_t folder2;                /* of a COPY or APPEND: the folder that changes2 are for, 0 for none; they are
+    struct mailbox_changes changes; /* for box; applied, then cleared, before done */
+    uint32_t folder2;               /* of a COPY or APPEND: the folder that changes2 are for, 0 for none; they are
                                       * applied to its mailbox when that is open (in this turn of the loop) */
     struct mailbox_changes changes2;
     int code;
@@ -91,7 +91,8 @@ struct open_mailbox {
     struct account *account;
     char *name;
     struct index_folder folder;
-    bool gone; /* deleted or renamed: nothing changes any more */
+    bool locked; /* by a POP3 session (RFC 1939 section 4), which sets and unsets it */
+    bool gone;   /* deleted or renamed: nothing changes any more */
     /* its own */
     struct link link;
     unsigned users; /* references */

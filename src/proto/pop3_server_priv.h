@@ -1,0 +1,48 @@
+/* What the files of proto/pop3_server share. */
+#ifndef FACTEUR_PROTO_POP3_SERVER_PRIV_H
+#define FACTEUR_PROTO_POP3_SERVER_PRIV_H
+
+#include "facteur/proto/pop3_server.h"
+
+enum { POP3_LINE = 512, POP3_SHOWN = 128 };
+
+#define POP3_STATES(X) X(AUTHORIZATION) X(TRANSACTION) X(UPDATE)
+#define POP3_STATE(s)  POP3_##s,
+enum pop3_state { POP3_STATES(POP3_STATE) };
+
+/* What we owe an answer to. */
+enum pop3_owed { POP3_OWES_NOTHING, POP3_OWES_AUTH, POP3_OWES_OPEN, POP3_OWES_MESSAGE, POP3_OWES_QUIT, POP3_OWES_TLS };
+
+struct pop3_server {
+    struct pop3_server_options options;
+    const struct pop3_host *host;
+    void *world;
+    enum pop3_state state;
+    enum pop3_owed owes;
+    void (*take)(struct pop3_server *s, struct slice line); /* who gets the next line */
+    bool tls, closing, pumping, bye;
+    bool swallowing; /* the rest of a line that was too long */
+    struct buf in;   /* what has not been taken; freed while empty */
+    size_t at;       /* so much of it has been taken while the pump runs */
+    char user[256];  /* of USER, until PASS */
+    struct sasl_server sasl;
+    struct pop3_message *messages;
+    size_t count;
+    unsigned errors, failures;
+    char shown[POP3_SHOWN]; /* the command, for the log: no secrets */
+};
+
+void pop3_say(struct pop3_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3);  /* a line; CRLF is added */
+void pop3_fail(struct pop3_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3); /* "-ERR …", and counts */
+void pop3_take_command(struct pop3_server *s, struct slice line);
+void pop3_end(struct pop3_server *s); /* closes after what was said */
+
+/* The commands of the AUTHORIZATION state (pop3_server_auth.c). */
+bool pop3_may_log_in(const struct pop3_server *s);
+void pop3_user(struct pop3_server *s, struct slice arg);
+void pop3_pass(struct pop3_server *s, struct slice arg);
+void pop3_auth(struct pop3_server *s, struct slice arg);
+void pop3_auth_decided(struct pop3_server *s, const struct verdict *v);
+void pop3_capa_auth(struct pop3_server *s);
+
+#endif
