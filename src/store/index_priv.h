@@ -65,12 +65,12 @@ enum index_statement {
     I_KEYWORDS,
     I_KEYWORD_PUT,
     I_MESSAGES,
-    I_MESSAGE,
     I_MESSAGE_PUT,
     I_MESSAGE_FLAGS,
     I_MESSAGE_DELETE,
     I_PREPARED,
-    I_PREPARED_IDS,
+    I_ENVELOPES,
+    I_PREPARED_HAS,
     I_PREPARED_PUT,
     I_PREPARED_COPY,
     I_PREPARED_DELETE,
@@ -82,7 +82,8 @@ enum index_statement {
     I_UIDL,
     I_UIDL_PUT,
     I_UIDL_DELETE,
-    I_MODSEQ_ALL,
+    I_MODSEQ_MESSAGES,
+    I_MODSEQ_FOLDERS,
     I_STATEMENTS
 };
 
@@ -113,6 +114,11 @@ struct folder {
     uint64_t modseq;        /* the highest given */
     uint64_t vanished_from; /* expunges up to it are not in the table any more */
 
+    unsigned expunged_puts;               /* since the table was last trimmed */
+    uint32_t prepared_low, prepared_high; /* all between them is prepared */
+    int64_t in_new;                       /* rows whose file is in new/; -1: not counted */
+    struct dir_mark base_mark;
+
     bool checked;  /* facteur-uidvalidity has been compared since the index was opened */
     bool adopting; /* UIDs are taken over from Dovecot */
     char *keywords[KEYWORDS_MAX];
@@ -127,6 +133,7 @@ struct folder {
 
     struct index_scan *scan;       /* in progress, or NULL */
     struct mailbox_changes unsaid; /* found in a call that could not tell */
+    bool loaded;                   /* somebody has the list, and is to be told what changes */
     bool rebuilt;                  /* the next changes told are complete */
     bool must_scan;
     uint32_t retried; /* UID for which a file was looked for again; 0: none */
@@ -143,14 +150,16 @@ struct index {
     sqlite3_stmt *stmt[I_STATEMENTS]; /* prepared when first needed: index_stmt */
     struct link folders;              /* all rows of `folder`; the last used first */
     size_t folder_count;
-    uint32_t next_folder;  /* id */
-    uint32_t uidvalidity;  /* the highest ever given */
-    uint64_t modseq_floor; /* modseqs given from now on are above it */
-    ino_t inode;           /* index.db's, to see that it was removed */
-    bool dirty;            /* the row of `state` says that we write */
-    bool rebuilt;          /* not yet told by index_was_rebuilt */
-    unsigned long names;   /* made so far, for unique ones */
-    struct arena scratch;  /* a call's own; cleared at its end */
+    uint32_t next_folder;                          /* id */
+    uint32_t uidvalidity;                          /* the highest ever given */
+    uint32_t uidvalidity_put, uidvalidity_written; /* … as it stands in the row of `state`, and is to stand there */
+    uint64_t modseq_floor;                         /* modseqs given from now on are above it */
+    ino_t inode;                                   /* index.db's, to see that it was removed */
+    bool was_clean;                                /* it was closed properly the last time */
+    bool dirty;                                    /* the row of `state` says that we write */
+    bool rebuilt;                                  /* not yet told by index_was_rebuilt */
+    unsigned long names;                           /* made so far, for unique ones */
+    struct arena scratch;                          /* a call's own; cleared at its end */
 
     void *search;                           /* search.c's own … */
     void (*search_close)(struct index *x);  /* … closed with the database; NULL while there is none */
@@ -164,6 +173,8 @@ int index_db_open(struct index *x, struct err *e) MUST_USE;
 void index_db_close(struct index *x); /* statements too */
 /* A statement, reset and ready to be bound; NULL with the reason in *code. */
 sqlite3_stmt *index_stmt(struct index *x, enum index_statement s, int *code, struct err *e) MUST_USE;
+/* Runs a statement that takes numbers and gives no rows. */
+int index_run(struct index *x, enum index_statement s, const int64_t *numbers, size_t count, struct err *e) MUST_USE;
 /* One transaction for each operation. index_begin also notes that the database is being written to. */
 int index_begin(struct index *x, struct err *e) MUST_USE;
 int index_commit(struct index *x, struct err *e) MUST_USE; /* rolls back when it fails */
@@ -171,6 +182,9 @@ void index_rollback(struct index *x);
 /* Whether `code` says that index.db is damaged. If so, it has been put aside and made again with the same folders (and
  * ids), which will be scanned: the caller does its work again, once. Transactions are rolled back. */
 bool index_recovered(struct index *x, int code, struct err *e) MUST_USE;
+int index_db_remake(struct index *x, struct err *e) MUST_USE; /* the same without a reason */
+bool index_db_there(const struct index *x);                   /* the file that is open is still the one in its place */
+void index_db_clean(struct index *x); /* last, before it is closed: else the next one is careful */
 
 /* --- rows of folders and their directories (index_folder.c) --- */
 
@@ -184,6 +198,8 @@ int index_folder_add(struct index *x, const char *name, const char *dir, enum in
                      struct folder **ret, struct err *e) MUST_USE;
 /* The directory has gone: its rows go too, *f is freed. */
 int index_folder_drop(struct index *x, struct folder **f, struct err *e) MUST_USE;
+/* Its messages are forgotten (not the row): the folder is not the one that they were about. */
+int index_folder_forget(struct index *x, struct folder *f, struct err *e) MUST_USE;
 /* The directory has been renamed (or only the name): the row follows. */
 int index_folder_move(struct index *x, struct folder *f, const char *name, const char *dir, struct err *e) MUST_USE;
 /* Writes the row, in a transaction that the caller has begun. */
@@ -194,7 +210,8 @@ int index_folder_dir(struct index *x, const struct folder *f, int *ret_fd, struc
 /* Opens its directories (held until others need the room), compares facteur-uidvalidity, reads keywords. Every call
  * that works on messages begins with it. -ENOENT: no such id, or the directory has gone. */
 int index_folder_open(struct index *x, uint32_t id, struct folder **ret, struct err *e) MUST_USE;
-void index_folder_close(struct folder *f); /* descriptors only */
+void index_folder_close(struct folder *f);   /* descriptors only */
+void index_folder_unknown(struct folder *f); /* index.db has lost it: to be scanned, and then told as a whole */
 void index_folder_free(struct index *x, struct folder **f);
 int index_keywords_read(struct index *x, struct folder *f, struct err *e) MUST_USE;
 
@@ -202,7 +219,9 @@ int index_keywords_read(struct index *x, struct folder *f, struct err *e) MUST_U
 
 /* Makes UIDs below `below` safe to give. Durable. -EOVERFLOW: there are no more UIDs. */
 int index_uid_reserve(struct index *x, struct folder *f, uint64_t below, struct err *e) MUST_USE;
-int index_uid_read(struct index *x, struct folder *f, bool fresh, struct err *e) MUST_USE;
+/* Compares the file with what the row says; makes it when it is missing: from the row, else from dovecot-uidlist, else
+ * anew. The folder's directories are open. */
+int index_uid_check(struct index *x, struct folder *f, struct err *e) MUST_USE;
 int index_uid_write(struct index *x, struct folder *f, uint32_t reserved, struct err *e) MUST_USE;
 /* A new UIDVALIDITY: seconds of the wall clock, above all given before. */
 uint32_t index_uidvalidity(struct index *x);
@@ -219,16 +238,17 @@ struct file_name {
     uint64_t seconds;    /* before the first dot; 0: none */
 };
 void file_name_parse(struct slice name, struct file_name *ret);
-/* "…,U=<uid>" of the base: without other ",U=", with ",S=" and ",W=" when they are given (not 0) and missing. A base
- * too long for a file's name becomes a new one. */
+/* "…,S=<size>,W=<wire>,U=<uid>" of the base, in place of what it says about these. A base too long for that becomes a new
+ * one. */
 void file_name_base(struct index *x, struct slice base, uint32_t uid, uint64_t size, uint64_t wire,
                     char to[MAILDIR_NAME]);
-/* A new name, unique in any folder: "<seconds>.R<random>.<host>,S=,W=,U=". */
-void file_name_new(struct index *x, int64_t internal_ms, uint32_t uid, uint64_t size, uint64_t wire,
-                   char to[MAILDIR_NAME]);
-/* base:2,<letters>: flags and the first keywords as letters, and those letters of `info` that mean nothing to us. */
-void file_name_flags(struct slice base, struct slice info, uint8_t flags, uint64_t keywords, unsigned keyword_count,
-                     char to[MAILDIR_NAME + 64]);
+/* A new base, unique in any folder: "<seconds>.R<random>.<host>,S=…,W=…,U=…". */
+void file_name_new(struct index *x, uint32_t uid, uint64_t size, uint64_t wire, char to[MAILDIR_NAME]);
+bool file_name_is_new(struct slice base); /* whether it is such a one */
+/* base:2,<letters>: flags and the first keywords as letters, and those letters of `info` that mean nothing to us.
+ * -ENAMETOOLONG. */
+int file_name_flags(struct slice base, struct slice info, uint8_t flags, uint64_t keywords, unsigned keyword_count,
+                    char to[MAILDIR_NAME]) MUST_USE;
 /* What the letters say; keywords without a name are left out. */
 void file_name_read(struct slice info, unsigned keyword_count, uint8_t *flags, uint64_t *keywords);
 
@@ -252,25 +272,111 @@ int index_row_delete(struct index *x, const struct folder *f, uint32_t uid, stru
 int index_expunged_put(struct index *x, struct folder *f, const struct ranges *gone, uint64_t modseq,
                        struct err *e) MUST_USE;
 
-/* --- scans (index_sync.c, index_scan.c, index_take.c) --- */
+/* --- changes (index_sync.c) --- */
 
-/* Goes on with a scan that is due: DONE when the rows are what the directories are. What it finds goes to f->unsaid. */
-int index_scan_step(struct index *x, struct folder *f, bool take_new, struct err *e) MUST_USE;
-void index_scan_free(struct index_scan **scan);
-/* Moves f->unsaid (and after a rebuild, everything) to `ret`. Called at the end of each call that has changes. */
+/* Notes for whoever has the folder's list. */
+void index_changed(struct folder *f, const struct mailbox_message *m);
+void index_gone(struct folder *f, uint32_t uid);
+void index_keywords_changed(struct folder *f);
+/* The folder's row, then the end of the transaction. */
+int index_save(struct index *x, struct folder *f, struct err *e) MUST_USE;
+/* Moves what was noted (and after a rebuild, everything) to `ret`. Called at the end of each call that has changes. */
 int index_tell(struct index *x, struct folder *f, struct mailbox_changes *ret, struct err *e) MUST_USE;
 /* Around a change of ours in a folder's directories, so that it is not taken for somebody else's. */
 struct own_change {
     bool known[PLACES];
 };
-void index_own_start(struct folder *f, struct own_change *own);
+void index_own_start(const struct folder *f, struct own_change *own);
 void index_own_end(struct folder *f, const struct own_change *own);
+void index_doubt(struct folder *f); /* something may have been missed: to be looked at again soon */
+bool dir_mark_read(int fd, struct dir_mark *ret);
+bool dir_mark_same(const struct dir_mark *a, const struct dir_mark *b);
+
+/* --- scans (index_sync.c, index_scan.c, index_take.c) --- */
+
+/* As index_sync, but what it finds is told by a later call. Opens the folder. */
+int index_catch_up(struct index *x, struct folder *f, bool take_new, struct err *e) MUST_USE;
+/* For calls that need the rows to be true: goes on with a scan that must be (a file was not where its row says, the
+ * database was made anew), and else does nothing. MORE, DONE. */
+int index_ready(struct index *x, struct folder *f, struct err *e) MUST_USE;
+
+struct scan_item {
+    const char *name;
+    uint32_t uid; /* in the name; of a newcomer: the one that it may have, or 0 */
+    uint8_t place;
+};
+struct dovecot_uidlist;
+/* A look at a folder's directories, in slices: names are read, then compared with the rows; what has gone goes, then
+ * what has come gets its UID and row. */
+struct index_scan {
+    enum { SCAN_READ, SCAN_MATCH, SCAN_GONE, SCAN_TAKE } phase;
+    bool places[PLACES]; /* which are looked at */
+    bool must;           /* folder.must_scan was set when it began */
+    bool again;          /* the second reading: what both have missed has gone */
+    bool unsure;         /* a directory changed while it was read */
+    int64_t began_us, used_us;
+    uint32_t believe_from; /* ",U=" from here on are believed without a row */
+    /* reading */
+    void *dir; /* DIR of `place`, or NULL */
+    int place;
+    struct dir_mark before;
+    int64_t before_ns;
+    struct arena names;
+    struct scan_item *items; /* then sorted by UID */
+    size_t count, cap;
+    /* matching */
+    size_t at;
+    uint32_t next;   /* UID of the next row to look at */
+    uint32_t rows;   /* looked at */
+    uint32_t in_new; /* … of these in new/ */
+    bool keywords_read;
+    struct ranges missing, missed;
+    uint64_t cursor;
+    /* newcomers */
+    struct scan_item *newcomers;
+    size_t new_count, new_cap, new_at;
+    bool sorted;
+    struct dovecot_uidlist *uidlist;
+};
+/* index_scan.c; the phase SCAN_TAKE is index_take.c's. */
+void index_scan_start(struct folder *f, const bool places[PLACES]);
+int index_scan_step(struct index *x, struct folder *f, bool take_new, struct err *e) MUST_USE; /* MORE, DONE */
+void index_scan_free(struct index_scan **scan);
+int index_take_some(struct index *x, struct folder *f, bool take_new, int64_t began_us, struct err *e) MUST_USE;
+/* Renames a row's file to `to` in cur/ and notes that in the row (not in the database). -EEXIST, -ENOENT. */
+int index_move_to_cur(struct folder *f, struct row *row, const char *to) MUST_USE;
+/* The flags and keywords that letters say; those without a letter stay. */
+int index_letters(struct index *x, struct folder *f, struct slice info, struct mailbox_message *m,
+                  struct err *e) MUST_USE;
+bool index_file_there(const struct folder *f, int place, const char *name);
+
+/* --- what calls on messages share --- */
+
+/* Rows of those UIDs from *from on, ascending, at most `room`; *from is then where to go on. How many, or negative. */
+int index_rows_of(struct index *x, const struct folder *f, const struct ranges *uids, uint32_t *from, struct row *rows,
+                  size_t room, struct err *e) MUST_USE;
+/* A row's file is not there. -EAGAIN: the folder is to be looked at first (index_ready), then the same message again;
+ * 1: it was looked for, and has gone. */
+int index_lost(struct folder *f, uint32_t uid) MUST_USE;
+/* Removes a row's file. 0, also when it has gone; -EAGAIN as above. */
+int index_remove(struct index *x, struct folder *f, const struct row *row, struct err *e) MUST_USE;
+/* Ends the transaction in which those were removed. */
+int index_note_removed(struct index *x, struct folder *f, const struct ranges *gone, struct err *e) MUST_USE;
+int index_keyword_bit(struct index *x, struct folder *f, struct slice name, bool create, unsigned *ret,
+                      struct err *e) MUST_USE;
+/* -EDQUOT when there is a quota and so many octets more are too many. */
+int index_room(struct index *x, uint64_t octets, struct err *e) MUST_USE;
 
 /* Whether a call has used up its slice: `since_us` of clock_mono_us. */
 bool index_slice_over(int64_t since_us);
 
 /* Adds to (or takes from) what the quota counts. */
 void index_count(struct index *x, int64_t messages, int64_t octets);
+
+/* A message's size on the wire, by reading it: LF lines, CRLF lines, or both. */
+int index_wire_size(int dir, const char *name, uint64_t *ret) MUST_USE;
+
+int index_root_open(struct index *x, struct err *e) MUST_USE; /* anew: it may be another directory now */
 
 /* --- offered by folders.c --- */
 

@@ -58,6 +58,8 @@ void opened_stale(struct maildirs *m, struct opened *box); /* its directories ar
 
 /* Adds to (or takes from) the counted size. */
 void opened_count(struct maildirs *m, struct opened *box, int messages, uint64_t octets);
+/* The same for a mailbox that need not be open; nothing when its size is not counted. */
+void opened_adjust(struct maildirs *m, const char *user, int64_t messages, int64_t octets);
 
 /* Counts a mailbox whose size is not known, or that was counted more than max_age_ms ago. */
 int opened_measure(struct maildirs *m, struct opened *box, int64_t max_age_ms, struct err *e) MUST_USE;

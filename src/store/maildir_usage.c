@@ -103,6 +103,26 @@ void opened_count(struct maildirs *m, struct opened *box, int messages, uint64_t
     (void)pthread_mutex_unlock(&m->lock);
 }
 
+static uint64_t moved_by(uint64_t n, int64_t by)
+{
+    uint64_t less = by < 0 ? -(uint64_t)by : 0;
+
+    return by >= 0 ? n + (uint64_t)by : n > less ? n - less : 0;
+}
+
+void opened_adjust(struct maildirs *m, const char *user, int64_t messages, int64_t octets)
+{
+    struct opened *box;
+
+    (void)pthread_mutex_lock(&m->lock);
+    box = map_get(&m->by_user, slice_str(user));
+    if (box != NULL && box->counted) {
+        box->messages = moved_by(box->messages, messages);
+        box->octets = moved_by(box->octets, octets);
+    }
+    (void)pthread_mutex_unlock(&m->lock);
+}
+
 int maildir_usage(struct maildirs *m, const char *user, uint64_t *ret_octets, uint64_t *ret_messages, struct err *e)
 {
     struct opened *box;

@@ -1,0 +1,286 @@
+/* APPEND: durable when it returns.
+ *
+ * A file is in cur/ under its last name before it is synced: then one commit of the file system's journal holds the
+ * file and its name, and the sync of the directory finds nothing left to write. A power cut in between may leave a file
+ * there that is shorter than its name says; nobody was told of it, and the next scan sets it aside. */
+#include "index_priv.h"
+
+#include "facteur/base/clock.h"
+#include "facteur/base/mem.h"
+#include "facteur/store/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+enum { FILES_OPEN = 64 };
+
+int index_room(struct index *x, uint64_t octets, struct err *e)
+{
+    uint64_t used, messages;
+
+    if (x->options.quota == 0)
+        return 0;
+    TRY(maildir_usage(x->maildirs, x->user, &used, &messages, e));
+    if (octets > x->options.quota || used > x->options.quota - octets)
+        return err_set(e, -EDQUOT, "the mailbox of %s is full", x->user);
+    return 0;
+}
+
+static int set_time(int fd, int64_t ms)
+{
+    struct timespec t = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+    if (t.tv_nsec < 0) {
+        t.tv_sec--;
+        t.tv_nsec += 1000000000;
+    }
+    return futimens(fd, (struct timespec[]){ t, t }) < 0 ? -errno : 0;
+}
+
+/* Writes tmp/<name> and renames it to cur/<name>; the descriptor, still to be synced. */
+static int place_body(struct folder *f, int tmp, const struct index_append *item, const char *name)
+{
+    int fd = sys->openat(tmp, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    int r;
+
+    if (fd < 0)
+        return fd;
+    r = sys_write_all(fd, item->body);
+    if (r == 0)
+        r = set_time(fd, item->internal_ms);
+    if (r == 0)
+        r = sys->rename_new(tmp, name, f->places[PLACE_CUR], name);
+    if (r == 0)
+        return fd;
+    (void)sys->close(fd);
+    (void)sys->unlinkat(tmp, name);
+    return r;
+}
+
+static int place_spooled(struct folder *f, struct spool *s, const struct index_append *item, const char *name,
+                         struct err *e)
+{
+    int fd = spool_read_open(s, item->spool_id, e);
+    int r;
+
+    if (fd < 0)
+        return fd;
+    r = set_time(fd, item->internal_ms);
+    if (r == 0)
+        r = spool_link(s, item->spool_id, f->places[PLACE_CUR], name);
+    if (r == 0)
+        return fd;
+    (void)sys->close(fd);
+    return r;
+}
+
+static int sync_files(int *fds, size_t count)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < count && count > 1; i++) /* all on their way before the first is waited for */
+        (void)sync_file_range(fds[i], 0, 0, SYNC_FILE_RANGE_WRITE);
+    for (size_t i = 0; i < count; i++) {
+        int synced = sys->fsync(fds[i]);
+        int closed = sys->close(fds[i]);
+
+        if (r == 0)
+            r = synced < 0 ? synced : closed;
+    }
+    return r;
+}
+
+/* All files in cur/ and durable, or negative; *placed says how many are to be removed then. */
+static int place_all(struct folder *f, struct spool *s, int tmp, const struct index_append *items,
+                     const struct row *rows, size_t count, size_t *placed, struct err *e)
+{
+    int fds[FILES_OPEN];
+    size_t open = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < count && r == 0; i++) {
+        int fd = items[i].spooled ? place_spooled(f, s, &items[i], rows[i].name, e)
+                                  : place_body(f, tmp, &items[i], rows[i].name);
+
+        if (fd < 0) {
+            r = fd;
+            break;
+        }
+        fds[open++] = fd;
+        (*placed)++;
+        if (open == FILES_OPEN) {
+            r = sync_files(fds, open);
+            open = 0;
+        }
+    }
+    if (open > 0) {
+        int synced = sync_files(fds, open);
+
+        r = r == 0 ? synced : r;
+    }
+    return r == 0 ? sys->fsync(f->places[PLACE_CUR]) : r;
+}
+
+static int make_rows(struct index *x, struct folder *f, struct index_append *items, struct row *rows, size_t count,
+                     struct err *e)
+{
+    uint64_t octets = 0, modseq;
+
+    for (size_t i = 0; i < count; i++) {
+        octets += items[i].size;
+        rows[i].message.keywords = 0;
+        for (size_t k = 0; k < items[i].keyword_count; k++) {
+            unsigned bit;
+
+            TRY(index_keyword_bit(x, f, items[i].keywords[k], true, &bit, e));
+            rows[i].message.keywords |= (uint64_t)1 << bit;
+        }
+    }
+    TRY(index_room(x, octets, e));
+    TRY(index_uid_reserve(x, f, (uint64_t)f->uidnext + count, e));
+    modseq = index_next_modseq(x, f);
+    for (size_t i = 0; i < count; i++) {
+        struct mailbox_message *m = &rows[i].message;
+        char base[MAILDIR_NAME];
+
+        m->uid = f->uidnext++;
+        m->modseq = modseq;
+        m->internal_ms = items[i].internal_ms;
+        m->size = items[i].wire_size;
+        m->flags = items[i].flags;
+        rows[i].saved_ms = clock_wall_ms();
+        rows[i].place = PLACE_CUR;
+        file_name_new(x, m->uid, items[i].size, items[i].wire_size, base);
+        TRY(file_name_flags(slice_str(base), (struct slice){ 0 }, m->flags, m->keywords, f->keyword_count,
+                            rows[i].name));
+    }
+    return 0;
+}
+
+static int put_rows(struct index *x, struct folder *f, const struct row *rows, size_t count, struct err *e)
+{
+    int r = index_begin(x, e);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = index_row_put(x, f, &rows[i], e);
+    if (r == 0)
+        return index_save(x, f, e);
+    index_rollback(x);
+    return r;
+}
+
+static int append_rows(struct index *x, struct spool *s, struct folder *f, struct index_append *items, struct row *rows,
+                       size_t count, struct err *e)
+{
+    struct own_change own;
+    size_t placed = 0;
+    int tmp, r;
+
+    TRY(make_rows(x, f, items, rows, count, e));
+    tmp = sys_make_path(f->base, "tmp");
+    if (tmp < 0)
+        return err_set(e, tmp, "open tmp/ of %s: %s", x->user, err_text(tmp));
+    index_own_start(f, &own);
+    r = place_all(f, s, tmp, items, rows, count, &placed, e);
+    if (r < 0)
+        (void)err_set(e, r, "write a message of %s: %s", x->user, err_text(r));
+    else
+        r = put_rows(x, f, rows, count, e);
+    (void)sys->close(tmp);
+    if (r == -EBADMSG) { /* the files are there, and will be found with the others */
+        for (size_t i = 0; i < count; i++)
+            items[i].uid = rows[i].message.uid;
+        return r;
+    }
+    for (size_t i = 0; i < placed && r < 0; i++)
+        (void)sys->unlinkat(f->places[PLACE_CUR], rows[i].name);
+    index_own_end(f, &own);
+    return r;
+}
+
+static int append_once(struct index *x, struct spool *s, uint32_t folder, struct index_append *items, size_t count,
+                       struct err *e)
+{
+    struct row *rows;
+    struct folder *f;
+    int r;
+
+    TRY(index_folder_open(x, folder, &f, e));
+    rows = mem_array(count, sizeof *rows);
+    r = append_rows(x, s, f, items, rows, count, e);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        items[i].uid = rows[i].message.uid;
+        index_changed(f, &rows[i].message);
+    }
+    mem_free(rows);
+    return r;
+}
+
+int index_append(struct index *x, struct spool *s, uint32_t folder, struct index_append *items, size_t count,
+                 struct mailbox_changes *ret, struct err *e)
+{
+    struct folder *f;
+    uint64_t octets = 0;
+    int r = append_once(x, s, folder, items, count, e);
+
+    f = index_folder_by_id(x, folder);
+    if (r == -ENOENT && f != NULL) { /* the directories were made anew by somebody: once more */
+        index_folder_close(f);
+        TRY(index_root_open(x, e));
+        r = append_once(x, s, folder, items, count, e);
+    }
+    if (index_recovered(x, r, e))
+        r = items[0].uid != 0 ? 0 : append_once(x, s, folder, items, count, e);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < count; i++)
+        octets += items[i].size;
+    index_count(x, (int64_t)count, octets > INT64_MAX ? INT64_MAX : (int64_t)octets);
+    f = index_folder_by_id(x, folder);
+    return f != NULL ? index_tell(x, f, ret, e) : 0;
+}
+
+static int arrived_once(struct index *x, struct folder *f, const char *name, const struct mailbox_message *message,
+                        struct err *e)
+{
+    struct row row = { .message = *message, .saved_ms = clock_wall_ms(), .place = PLACE_NEW };
+    struct row other;
+    struct own_change own;
+    struct file_name n;
+    char base[MAILDIR_NAME], to[MAILDIR_NAME];
+    int r = index_row(x, f, message->uid, &other, e);
+
+    if (r != -ENOENT)
+        return r < 0 ? r : err_set(e, -EEXIST, "UID %u of %s is taken", (unsigned)message->uid, x->user);
+    TRY(slice_copy(slice_str(name), row.name, sizeof row.name));
+    TRY(index_uid_reserve(x, f, (uint64_t)message->uid + 1, e));
+    file_name_parse(slice_str(name), &n);
+    file_name_base(x, n.base, message->uid, n.has_size ? n.size : message->size, message->size, base);
+    TRY(file_name_flags(slice_str(base), n.info, message->flags, message->keywords, f->keyword_count, to));
+    index_own_start(f, &own);
+    r = index_move_to_cur(f, &row, to);
+    index_own_end(f, &own);
+    if (r < 0)
+        return err_set(e, r, "move new/%s of %s: %s", name, x->user, err_text(r));
+    if (message->uid >= f->uidnext)
+        f->uidnext = message->uid + 1;
+    if (message->modseq > f->modseq)
+        f->modseq = message->modseq;
+    return put_rows(x, f, &row, 1, e);
+}
+
+int index_arrived(struct index *x, uint32_t folder, const char *name, const struct mailbox_message *message,
+                  struct err *e)
+{
+    struct folder *f;
+    int r;
+
+    if (message->uid == 0 || message->uid > UID_MAX)
+        return err_set(e, -EINVAL, "no UID");
+    TRY(index_folder_open(x, folder, &f, e));
+    r = arrived_once(x, f, name, message, e);
+    return index_recovered(x, r, e) ? 0 : r; /* the file has its name: the scan finds it */
+}

@@ -1,0 +1,470 @@
+/* Directory against rows.
+ *
+ * Names are read first, then sorted by the UID that each carries, and walked beside the rows. What the listing says may
+ * be older than what our own calls did between two slices, and readdir may miss a file that another program renames
+ * meanwhile; so a row is believed while its file is there, and has gone only when it is missing in a reading during
+ * which the directory stood still, or in two readings. */
+#include "index_priv.h"
+
+#include "facteur/base/clock.h"
+#include "facteur/base/mem.h"
+#include "facteur/store/sys.h"
+
+#include "dovecot_priv.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum { MATCH_ROWS = 256, CHECK_EVERY = 256, FAR_FUTURE_NS = 2000000000 };
+
+void index_scan_start(struct folder *f, const bool places[PLACES])
+{
+    struct index_scan *s = mem_zero(sizeof *s);
+
+    for (int i = 0; i < PLACES; i++)
+        s->places[i] = places[i];
+    s->must = f->must_scan;
+    s->began_us = clock_mono_us();
+    s->believe_from = f->row_next;
+    s->next = 1;
+    f->doubt_until_ms = 0;
+    f->scan = s;
+}
+
+void index_scan_free(struct index_scan **scan)
+{
+    struct index_scan *s = *scan;
+
+    if (s == NULL)
+        return;
+    if (s->dir != NULL)
+        (void)closedir(s->dir);
+    arena_clear(&s->names);
+    ranges_clear(&s->missing);
+    ranges_clear(&s->missed);
+    mem_free(s->items);
+    mem_free(s->newcomers);
+    if (s->uidlist != NULL)
+        dovecot_uidlist_clear(s->uidlist);
+    mem_free(s->uidlist);
+    mem_free(s);
+    *scan = NULL;
+}
+
+bool index_file_there(const struct folder *f, int place, const char *name)
+{
+    struct stat st;
+
+    return fstatat(f->places[place], name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+static void add_item(struct scan_item **items, size_t *count, size_t *cap, const struct scan_item *item)
+{
+    if (*count == *cap) {
+        *cap = *cap < 64 ? 64 : *cap * 2;
+        *items = mem_resize(*items, *cap * sizeof **items);
+    }
+    (*items)[(*count)++] = *item;
+}
+
+/* The clock that the file system's times are taken from, whatever a test's clock says. */
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int read_start(struct folder *f, struct index_scan *s)
+{
+    int fd;
+
+    s->before_ns = now_ns();
+    if (!dir_mark_read(f->places[s->place], &s->before))
+        return -errno;
+    fd = sys->openat(f->places[s->place], ".", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    s->dir = fdopendir(fd);
+    if (s->dir == NULL) {
+        int r = -errno;
+
+        (void)sys->close(fd);
+        return r;
+    }
+    return 0;
+}
+
+/* What was read is what is there if the directory stood still; if it changed just before, it may change again without a
+ * sign. */
+static void read_end(struct folder *f, struct index_scan *s)
+{
+    struct dir_mark after;
+    int64_t age = s->before_ns - s->before.mtime_ns;
+    bool fresh = age <= 0 && age > -(int64_t)FAR_FUTURE_NS;
+
+    (void)closedir(s->dir);
+    s->dir = NULL;
+    f->known[s->place] = dir_mark_read(f->places[s->place], &after) && dir_mark_same(&s->before, &after);
+    f->seen[s->place] = s->before;
+    if (!f->known[s->place] || fresh)
+        s->unsure = true;
+    if (f->known[s->place] && fresh)
+        index_doubt(f);
+}
+
+static void take_name(struct index_scan *s, const char *name)
+{
+    struct file_name n;
+    struct scan_item item = { .place = (uint8_t)s->place };
+
+    if (name[0] == '.' || strlen(name) >= MAILDIR_NAME)
+        return;
+    file_name_parse(slice_str(name), &n);
+    item.name = arena_str(&s->names, slice_str(name));
+    item.uid = n.uid;
+    add_item(&s->items, &s->count, &s->cap, &item);
+}
+
+static int by_uid(const void *a, const void *b)
+{
+    const struct scan_item *x = a, *y = b;
+
+    if (x->uid != y->uid)
+        return x->uid < y->uid ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+/* MORE: the slice is over. */
+static int read_some(struct folder *f, struct index_scan *s, int64_t since)
+{
+    for (size_t n = 1; s->place < PLACES; n++) {
+        const struct dirent *entry;
+
+        if (!s->places[s->place]) {
+            s->place++;
+            continue;
+        }
+        if (s->dir == NULL)
+            TRY(read_start(f, s));
+        errno = 0;
+        entry = readdir(s->dir);
+        if (entry == NULL && errno != 0)
+            return -errno;
+        if (entry == NULL) {
+            read_end(f, s);
+            s->place++;
+            continue;
+        }
+        take_name(s, entry->d_name);
+        if (n % CHECK_EVERY == 0 && index_slice_over(since))
+            return MORE;
+    }
+    if (s->count > 0)
+        qsort(s->items, s->count, sizeof *s->items, by_uid);
+    s->phase = SCAN_MATCH;
+    return DONE;
+}
+
+static void newcomer(struct index_scan *s, const struct scan_item *item)
+{
+    add_item(&s->newcomers, &s->new_count, &s->new_cap, item);
+}
+
+static bool same_base(const char *a, const char *b)
+{
+    struct slice x = slice_str(a), y = slice_str(b), base_x, base_y;
+
+    (void)slice_cut(&x, ':', &base_x);
+    (void)slice_cut(&y, ':', &base_y);
+    return slice_eq(base_x, base_y);
+}
+
+int index_move_to_cur(struct folder *f, struct row *row, const char *to)
+{
+    if (row->place == PLACE_CUR && strcmp(row->name, to) == 0)
+        return 0;
+    TRY(sys->rename_new(f->places[row->place], row->name, f->places[PLACE_CUR], to));
+    if (row->place == PLACE_NEW && f->in_new > 0)
+        f->in_new--;
+    row->place = PLACE_CUR;
+    slice_clip(slice_str(to), row->name, sizeof row->name);
+    return 0;
+}
+
+/* A letter that we have no name for may have got one from another program since. */
+static int keywords_again(struct index *x, struct folder *f, struct slice info, struct err *e)
+{
+    unsigned before = f->keyword_count;
+    bool unknown = false;
+
+    for (size_t i = 0; i < info.n; i++)
+        unknown = unknown || (info.p[i] >= 'a' && info.p[i] <= 'z' && (unsigned)(info.p[i] - 'a') >= before);
+    if (!unknown || f->scan->keywords_read)
+        return 0;
+    f->scan->keywords_read = true;
+    TRY(index_keywords_read(x, f, e));
+    if (f->keyword_count != before)
+        index_keywords_changed(f);
+    return 0;
+}
+
+int index_letters(struct index *x, struct folder *f, struct slice info, struct mailbox_message *m, struct err *e)
+{
+    uint64_t in_name = ((uint64_t)1 << KEYWORDS_IN_NAME) - 1, keywords;
+
+    TRY(keywords_again(x, f, info, e));
+    file_name_read(info, f->keyword_count, &m->flags, &keywords);
+    m->keywords = (m->keywords & ~in_name) | keywords;
+    return 0;
+}
+
+/* Another program has renamed the file: its letters are the flags now. */
+static int follow(struct index *x, struct folder *f, struct row *row, const struct scan_item *item, struct err *e)
+{
+    struct mailbox_message was = row->message;
+    struct file_name n;
+
+    file_name_parse(slice_str(item->name), &n);
+    TRY(index_letters(x, f, n.info, &row->message, e));
+    row->place = item->place;
+    slice_clip(slice_str(item->name), row->name, sizeof row->name);
+    if (row->message.flags == was.flags && row->message.keywords == was.keywords)
+        return 0;
+    row->message.modseq = index_next_modseq(x, f);
+    index_changed(f, &row->message);
+    return 0;
+}
+
+/* Moves a file that has its UID from new/ to cur/. */
+static int take_known(struct folder *f, struct row *row)
+{
+    struct file_name n;
+    char to[MAILDIR_NAME];
+    int r;
+
+    file_name_parse(slice_str(row->name), &n);
+    r = file_name_flags(n.base, n.info, row->message.flags, row->message.keywords, f->keyword_count, to);
+    if (r == 0)
+        r = index_move_to_cur(f, row, to);
+    return r == -ENOENT || r == -EEXIST || r == -ENAMETOOLONG ? 0 : r; /* the next scan sees what became of it */
+}
+
+/* The candidate that is the row's file; sets *changed when the row must follow it. -1: none. */
+static ptrdiff_t choose(const struct folder *f, struct index_scan *s, const struct row *row, size_t first,
+                        bool *changed)
+{
+    *changed = false;
+    for (size_t i = first; i < s->at; i++)
+        if (s->items[i].place == row->place && strcmp(s->items[i].name, row->name) == 0)
+            return (ptrdiff_t)i;
+    if (index_file_there(f, row->place, row->name))
+        return -1;
+    *changed = true;
+    for (size_t i = first; i < s->at; i++)
+        if (same_base(s->items[i].name, row->name) && index_file_there(f, s->items[i].place, s->items[i].name))
+            return (ptrdiff_t)i;
+    if (s->places[row->place] && ranges_add(&s->missing, row->message.uid, row->message.uid) < 0)
+        s->unsure = true;
+    return -1;
+}
+
+static int match_row(struct index *x, struct folder *f, struct row *row, bool take_new, bool *begun, struct err *e)
+{
+    struct index_scan *s = f->scan;
+    uint32_t uid = row->message.uid;
+    size_t first;
+    ptrdiff_t chosen;
+    bool changed;
+
+    while (s->at < s->count && s->items[s->at].uid < uid)
+        newcomer(s, &s->items[s->at++]);
+    for (first = s->at; s->at < s->count && s->items[s->at].uid == uid; s->at++)
+        ;
+    s->rows++;
+    chosen = choose(f, s, row, first, &changed);
+    for (size_t i = first; i < s->at; i++)
+        if ((ptrdiff_t)i != chosen)
+            newcomer(s, &s->items[i]);
+    if (chosen >= 0 && changed)
+        TRY(follow(x, f, row, &s->items[chosen], e));
+    if (chosen >= 0 && take_new && row->place == PLACE_NEW) {
+        changed = true;
+        TRY(take_known(f, row));
+    }
+    s->in_new += row->place == PLACE_NEW;
+    if (chosen < 0 || !changed)
+        return 0;
+    if (!*begun)
+        TRY(index_begin(x, e));
+    *begun = true;
+    return index_row_flags(x, f, row, e);
+}
+
+/* Only new/ was read, and no row's file is there: all that is there has come. */
+static void match_new_only(struct index_scan *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        newcomer(s, &s->items[i]);
+    s->phase = SCAN_GONE;
+}
+
+static int match_some(struct index *x, struct folder *f, bool take_new, struct err *e)
+{
+    struct index_scan *s = f->scan;
+    struct row *rows = mem_array(MATCH_ROWS, sizeof *rows);
+    struct own_change own;
+    bool begun = false;
+    int n = index_rows(x, f, s->next, UID_MAX, rows, MATCH_ROWS, e);
+    int r = n < 0 ? n : 0;
+
+    index_own_start(f, &own);
+    for (int i = 0; i < n && r == 0; i++) {
+        s->next = rows[i].message.uid + 1;
+        r = match_row(x, f, &rows[i], take_new, &begun, e);
+    }
+    index_own_end(f, &own);
+    mem_free(rows);
+    if (begun && r == 0)
+        r = index_save(x, f, e);
+    else if (begun)
+        index_rollback(x);
+    if (r < 0 || n == MATCH_ROWS)
+        return r;
+    while (s->at < s->count)
+        newcomer(s, &s->items[s->at++]);
+    f->in_new = s->in_new;
+    s->phase = SCAN_GONE;
+    return 0;
+}
+
+/* Reads once more; what it misses too has gone. */
+static void read_again(struct folder *f)
+{
+    struct index_scan *s = f->scan, *next;
+
+    index_scan_start(f, (bool[PLACES]){ true, true });
+    next = f->scan;
+    next->must = s->must;
+    next->again = true;
+    next->began_us = s->began_us;
+    next->believe_from = s->believe_from;
+    next->missed = s->missing;
+    s->missing = (struct ranges){ 0 };
+    index_scan_free(&s);
+}
+
+static int gone_one(struct index *x, struct folder *f, uint32_t uid, struct ranges *gone, struct err *e)
+{
+    struct row row;
+    struct file_name n;
+    int r = index_row(x, f, uid, &row, e);
+
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0 || index_file_there(f, row.place, row.name))
+        return r;
+    file_name_parse(slice_str(row.name), &n);
+    index_count(x, -1, n.has_size ? -(int64_t)n.size : 0);
+    TRY(index_row_delete(x, f, uid, e));
+    index_gone(f, uid);
+    return ranges_add(gone, uid, uid);
+}
+
+static int gone_some(struct index *x, struct folder *f, int64_t since, struct err *e)
+{
+    struct index_scan *s = f->scan;
+    struct ranges gone = { 0 };
+    uint32_t uid;
+    bool more = false;
+    int r;
+
+    if (s->missing.count > 0 && s->unsure && !s->again) {
+        read_again(f);
+        return 0;
+    }
+    if (s->missing.count == 0) {
+        s->phase = SCAN_TAKE;
+        return 0;
+    }
+    TRY(index_begin(x, e));
+    r = 0;
+    while (r == 0 && !more && ranges_next(&s->missing, &s->cursor, &uid)) {
+        if (!s->again || !s->unsure || ranges_has(&s->missed, uid))
+            r = gone_one(x, f, uid, &gone, e);
+        else
+            f->known[PLACE_CUR] = false;
+        more = index_slice_over(since);
+    }
+    if (r == 0 && gone.count > 0)
+        r = index_expunged_put(x, f, &gone, index_next_modseq(x, f), e);
+    ranges_clear(&gone);
+    if (r < 0) {
+        index_rollback(x);
+        return r;
+    }
+    if (!more)
+        s->phase = SCAN_TAKE;
+    return index_save(x, f, e);
+}
+
+static int finish(struct index *x, struct folder *f, struct err *e)
+{
+    struct index_scan *s = f->scan;
+
+    if (f->adopting) {
+        f->adopting = false;
+        TRY(index_uid_write(x, f, f->reserved, e));
+    }
+    if (s->must)
+        f->must_scan = false;
+    f->scan_us = s->used_us;
+    index_scan_free(&f->scan);
+    return DONE;
+}
+
+static int step(struct index *x, struct folder *f, bool take_new, int64_t since, struct err *e)
+{
+    struct index_scan *s = f->scan;
+    int r;
+
+    switch (s->phase) {
+    case SCAN_READ:
+        r = read_some(f, s, since);
+        return r < 0 ? err_set(e, r, "read folder %s of %s: %s", f->name, x->user, err_text(r)) : r;
+    case SCAN_MATCH:
+        if (s->places[PLACE_CUR])
+            return match_some(x, f, take_new, e);
+        match_new_only(s);
+        return DONE;
+    case SCAN_GONE:
+        return gone_some(x, f, since, e);
+    case SCAN_TAKE:
+        break;
+    }
+    return index_take_some(x, f, take_new, since, e);
+}
+
+int index_scan_step(struct index *x, struct folder *f, bool take_new, struct err *e)
+{
+    int64_t since = clock_mono_us();
+    bool last = false;
+    int r = DONE;
+
+    while (r == DONE && !last && !index_slice_over(since)) {
+        last = f->scan->phase == SCAN_TAKE;
+        r = step(x, f, take_new, since, e);
+    }
+    if (r < 0) {
+        index_scan_free(&f->scan);
+        f->known[PLACE_CUR] = f->known[PLACE_NEW] = false;
+        return r;
+    }
+    f->scan->used_us += clock_mono_us() - since;
+    return r == DONE && last ? finish(x, f, e) : MORE;
+}

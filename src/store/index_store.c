@@ -1,0 +1,254 @@
+/* Flags and keywords: a new name for the file, then its row. */
+#include "index_priv.h"
+
+#include "facteur/base/clock.h"
+#include "facteur/base/mem.h"
+#include "facteur/store/sys.h"
+
+#include "keywords_priv.h"
+
+#include <errno.h>
+
+enum { STORE_ROWS = 128 };
+
+int index_rows_of(struct index *x, const struct folder *f, const struct ranges *uids, uint32_t *from, struct row *rows,
+                  size_t room, struct err *e)
+{
+    size_t low = 0, high = uids->count, count = 0;
+
+    while (low < high) { /* the first range that ends at *from or after it */
+        size_t middle = low + (high - low) / 2;
+
+        if (uids->items[middle].to < *from)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < uids->count && count < room; low++) {
+        const struct range *range = &uids->items[low];
+        uint32_t start = *from > range->from ? *from : range->from;
+        int n = index_rows(x, f, start, range->to, rows + count, room - count, e);
+
+        if (n < 0)
+            return n;
+        count += (size_t)n;
+        if (count < room)
+            *from = range->to < UINT32_MAX ? range->to + 1 : UINT32_MAX;
+        else
+            *from = rows[count - 1].message.uid + 1;
+    }
+    return (int)count;
+}
+
+/* What a file was not where its row says means: it was renamed (the folder is read, and the call goes on with the same
+ * message), or it has gone (once it was looked for). 1: go on without it. */
+int index_lost(struct folder *f, uint32_t uid)
+{
+    if (f->retried == uid) {
+        f->retried = 0;
+        f->known[PLACE_CUR] = false;
+        return 1;
+    }
+    f->retried = uid;
+    f->must_scan = true;
+    return -EAGAIN;
+}
+
+static void new_flags(const struct index_store *op, struct mailbox_message *m)
+{
+    switch (op->how) {
+    case FLAGS_REPLACE:
+        m->flags = op->flags;
+        m->keywords = op->keywords;
+        break;
+    case FLAGS_ADD:
+        m->flags |= op->flags;
+        m->keywords |= op->keywords;
+        break;
+    case FLAGS_REMOVE:
+        m->flags = (uint8_t)(m->flags & ~op->flags);
+        m->keywords &= ~op->keywords;
+        break;
+    }
+}
+
+/* The file's name for the flags in the row. */
+static int rename_row(struct index *x, struct folder *f, struct row *row)
+{
+    struct file_name n;
+    char to[MAILDIR_NAME], base[MAILDIR_NAME];
+    int r;
+
+    file_name_parse(slice_str(row->name), &n);
+    r = file_name_flags(n.base, n.info, row->message.flags, row->message.keywords, f->keyword_count, to);
+    if (r == -ENAMETOOLONG) { /* another program's name has no room for letters */
+        file_name_new(x, row->message.uid, n.has_size ? n.size : 0, row->message.size, base);
+        r = file_name_flags(slice_str(base), n.info, row->message.flags, row->message.keywords, f->keyword_count, to);
+    }
+    return r < 0 ? r : index_move_to_cur(f, row, to);
+}
+
+/* 0, 1 when nothing changes, or negative; -EAGAIN: after a look at the folder. */
+static int store_one(struct index *x, struct folder *f, struct row *row, const struct index_store *op, uint64_t *modseq,
+                     struct ranges *modified, struct err *e)
+{
+    struct mailbox_message was = row->message;
+    int r;
+
+    if (op->conditional && was.modseq > op->since)
+        return ranges_add(modified, was.uid, was.uid) < 0 ? -E2BIG : 1;
+    new_flags(op, &row->message);
+    if (row->message.flags == was.flags && row->message.keywords == was.keywords)
+        return 1;
+    r = rename_row(x, f, row);
+    if (r == -ENOENT || r == -EEXIST)
+        return index_lost(f, was.uid);
+    if (r < 0)
+        return err_set(e, r, "set flags of a message of %s: %s", x->user, err_text(r));
+    if (*modseq == 0)
+        *modseq = index_next_modseq(x, f);
+    row->message.modseq = *modseq;
+    TRY(index_row_flags(x, f, row, e));
+    index_changed(f, &row->message);
+    return 0;
+}
+
+/* A slice, in one transaction. */
+static int store_some(struct index *x, struct folder *f, const struct ranges *uids, uint32_t *from,
+                      const struct index_store *op, struct ranges *modified, struct err *e)
+{
+    int64_t since = clock_mono_us();
+    struct row *rows = mem_array(STORE_ROWS, sizeof *rows);
+    struct own_change own;
+    uint64_t modseq = 0;
+    int n, r = 0;
+
+    index_own_start(f, &own);
+    do {
+        uint32_t next = *from;
+
+        n = index_rows_of(x, f, uids, &next, rows, STORE_ROWS, e);
+        r = n < 0 ? n : 0;
+        for (int i = 0; i < n && r >= 0; i++) {
+            r = store_one(x, f, &rows[i], op, &modseq, modified, e);
+            if (r >= 0)
+                *from = rows[i].message.uid + 1;
+        }
+        if (r >= 0)
+            *from = next;
+    } while (r >= 0 && n == STORE_ROWS && !index_slice_over(since));
+    index_own_end(f, &own);
+    mem_free(rows);
+    return r < 0 ? r : n == STORE_ROWS ? MORE : DONE;
+}
+
+static int store_once(struct index *x, uint32_t folder, const struct ranges *uids, uint32_t *from,
+                      const struct index_store *op, struct mailbox_changes *ret, struct ranges *modified, struct err *e)
+{
+    struct folder *f;
+    int r, saved;
+
+    TRY(index_folder_open(x, folder, &f, e));
+    r = index_ready(x, f, e);
+    if (r == DONE) {
+        TRY(index_begin(x, e));
+        r = store_some(x, f, uids, from, op, modified, e);
+        if (r == -EBADMSG) {
+            index_rollback(x);
+            return r;
+        }
+        saved = index_save(x, f, e); /* what was renamed was renamed */
+        if (saved < 0) {
+            f->must_scan = true;
+            return saved;
+        }
+        if (r == -EAGAIN)
+            r = MORE;
+    }
+    if (r < 0)
+        return r;
+    saved = index_tell(x, f, ret, e);
+    return saved < 0 ? saved : r;
+}
+
+int index_store(struct index *x, uint32_t folder, const struct ranges *uids, uint32_t *from,
+                const struct index_store *op, struct mailbox_changes *ret, struct ranges *modified, struct err *e)
+{
+    int r = store_once(x, folder, uids, from, op, ret, modified, e);
+
+    return index_recovered(x, r, e) ? MORE : r;
+}
+
+static int keyword_add(struct index *x, struct folder *f, struct slice name, struct err *e)
+{
+    unsigned bit = f->keyword_count;
+    int r = 0;
+
+    f->keywords[bit] = mem_dup(name.p, name.n);
+    if (bit < KEYWORDS_IN_NAME) {
+        r = keywords_write(f->base, (const char *const *)f->keywords, bit + 1, e);
+    } else {
+        sqlite3_stmt *s;
+
+        r = index_begin(x, e);
+        s = r == 0 ? index_stmt(x, I_KEYWORD_PUT, &r, e) : NULL;
+        if (s != NULL) {
+            (void)sqlite3_bind_int64(s, 1, f->id);
+            (void)sqlite3_bind_int64(s, 2, bit);
+            db_bind_text(s, 3, f->keywords[bit], KEYWORD_LENGTH);
+            r = db_run(x->db, s, e);
+        }
+        if (r == 0)
+            r = index_commit(x, e);
+        else
+            index_rollback(x);
+    }
+    if (r < 0)
+        mem_free(f->keywords[bit]);
+    else
+        f->keyword_count++;
+    return r;
+}
+
+int index_keyword_bit(struct index *x, struct folder *f, struct slice name, bool create, unsigned *ret, struct err *e)
+{
+    unsigned max = x->options.keywords < KEYWORDS_MAX ? x->options.keywords : KEYWORDS_MAX;
+
+    for (int again = 0; again < 2; again++) {
+        for (unsigned i = 0; i < f->keyword_count; i++)
+            if (slice_iis(name, f->keywords[i])) {
+                *ret = i;
+                return 0;
+            }
+        if (!create)
+            return err_set(e, -ENOENT, "no message has this keyword");
+        if (again == 0) /* another program may have named a letter */
+            TRY(index_keywords_read(x, f, e));
+    }
+    if (!keyword_valid(name))
+        return err_set(e, -EINVAL, "this cannot be a keyword");
+    if (f->keyword_count >= max)
+        return err_set(e, -ENOSPC, "the mailbox has %u keywords already", max);
+    TRY(keyword_add(x, f, name, e));
+    index_keywords_changed(f);
+    *ret = f->keyword_count - 1;
+    return 0;
+}
+
+static int keyword_once(struct index *x, uint32_t folder, struct slice name, bool create, unsigned *ret,
+                        struct mailbox_changes *changes, struct err *e)
+{
+    struct folder *f;
+
+    TRY(index_folder_open(x, folder, &f, e));
+    TRY(index_keyword_bit(x, f, name, create, ret, e));
+    return index_tell(x, f, changes, e);
+}
+
+int index_keyword(struct index *x, uint32_t folder, struct slice name, bool create, unsigned *ret,
+                  struct mailbox_changes *changes, struct err *e)
+{
+    int r = keyword_once(x, folder, name, create, ret, changes, e);
+
+    return index_recovered(x, r, e) ? keyword_once(x, folder, name, create, ret, changes, e) : r;
+}
