@@ -6,21 +6,23 @@
 #
 # Installs what is missing (config/packages.txt; nothing when all is there), builds the release preset, makes a policy
 # file, a self-signed certificate and two users with random passwords, starts facteur as an ordinary user on 127.0.0.1,
-# sends a message through it as the first user to the second (logged in, over TLS), and shows the file in which it
-# landed. The policy trusts no network: who relays logs in.
+# sends a message through it as the first user to the second (logged in, over TLS), shows the file in which it landed,
+# and reads it back as the second user over IMAP. The policy trusts no network: who relays logs in.
 #
 # Environment, so that several can run side by side:
 #   SMTP_PORT         2525   receiving, STARTTLS offered
 #   SUBMISSION_PORT   2587   sending with a login, STARTTLS
 #   SUBMISSIONS_PORT  2465   sending with a login, TLS from the start
+#   IMAP_PORT         2143   reading, STARTTLS; IMAPS_PORT 2993, TLS from the start
+#   POP3_PORT         2110   fetching, STLS; POP3S_PORT 2995, TLS from the start
 #   STATE             var/state   all that it writes: queue, mail, and in etc/ the policy, users and certificate
 #   DOMAIN            example.test
 #   RUN_AS            when started by root: the user that facteur runs as. Default: the owner of this directory, else
 #                     the user who called sudo, else nobody
 #
 # For scripts it writes var/quickstart.env (the last one started) and $STATE/etc/quickstart.env (each its own): BINARY,
-# HOST, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, DOMAIN, USER1, PASSWORD1, USER2, PASSWORD2, MAILDIR1, MAILDIR2,
-# CERTIFICATE, CONFIG, STATE, PID.
+# HOST, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, IMAP_PORT, IMAPS_PORT, POP3_PORT, POP3S_PORT, DOMAIN, USER1,
+# PASSWORD1, USER2, PASSWORD2, MAILDIR1, MAILDIR2, CERTIFICATE, CONFIG, STATE, PID.
 set -eu
 umask 077
 
@@ -42,6 +44,10 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 SMTP_PORT=${SMTP_PORT:-2525}
 SUBMISSION_PORT=${SUBMISSION_PORT:-2587}
 SUBMISSIONS_PORT=${SUBMISSIONS_PORT:-2465}
+IMAP_PORT=${IMAP_PORT:-2143}
+IMAPS_PORT=${IMAPS_PORT:-2993}
+POP3_PORT=${POP3_PORT:-2110}
+POP3S_PORT=${POP3S_PORT:-2995}
 DOMAIN=${DOMAIN:-example.test}
 HOST=127.0.0.1
 STATE=${STATE:-$here/var/state}
@@ -167,6 +173,10 @@ listen:
   - { address: $HOST, port: $SMTP_PORT, service: smtp, tls: starttls }
   - { address: $HOST, port: $SUBMISSION_PORT, service: submission, tls: starttls }
   - { address: $HOST, port: $SUBMISSIONS_PORT, service: submission, tls: implicit }
+  - { address: $HOST, port: $IMAP_PORT, service: imap, tls: starttls }
+  - { address: $HOST, port: $IMAPS_PORT, service: imap, tls: implicit }
+  - { address: $HOST, port: $POP3_PORT, service: pop3, tls: starttls }
+  - { address: $HOST, port: $POP3S_PORT, service: pop3, tls: implicit }
 
 tls:
   certificate: certificate.pem
@@ -225,8 +235,8 @@ until as_user "$BINARY" status --config "$CONFIG" >/dev/null 2>&1; do
     sleep 0.1
 done
 
-for name in BINARY HOST SMTP_PORT SUBMISSION_PORT SUBMISSIONS_PORT DOMAIN USER1 PASSWORD1 USER2 PASSWORD2 MAILDIR1 \
-    MAILDIR2 CERTIFICATE CONFIG STATE PID; do
+for name in BINARY HOST SMTP_PORT SUBMISSION_PORT SUBMISSIONS_PORT IMAP_PORT IMAPS_PORT POP3_PORT POP3S_PORT DOMAIN \
+    USER1 PASSWORD1 USER2 PASSWORD2 MAILDIR1 MAILDIR2 CERTIFICATE CONFIG STATE PID; do
     eval "printf '%s=%s\n' $name \"\$(quoted \"\$$name\")\""
 done >"$etc/quickstart.env.new"
 cp "$etc/quickstart.env.new" "$here/var/quickstart.env"
@@ -266,7 +276,20 @@ while [ -z "$landed" ]; do
     sleep 0.1
 done
 say "it landed in $landed"
-sed 's/^/    /' "$landed"
+
+# curl as a mail program; $1 is what follows the host in the URL.
+imap() {
+    curl --silent --show-error --ssl-reqd --cacert "$CERTIFICATE" --user "$USER2:$PASSWORD2" \
+        --url "imap://$HOST:$IMAP_PORT/$1"
+}
+say "reading it back as $USER2 over IMAP (login over TLS, port $IMAP_PORT)"
+if ! number=$(imap "INBOX?HEADER%20Message-ID%20$token" | tr -d '\r' | sed -n 's/^\* SEARCH \([0-9]*\)$/\1/p') ||
+    [ -z "$number" ] || ! imap "INBOX;MAILINDEX=$number" >"$etc/read.eml"; then
+    tail -n 20 "$LOG" >&2
+    die 'the message cannot be read over IMAP'
+fi
+tr -d '\r' <"$etc/read.eml" | sed 's/^/    /'
+rm -f "$etc/read.eml"
 
 if [ $once = yes ]; then
     stop
@@ -284,6 +307,11 @@ swaks --server $HOST --port $SUBMISSION_PORT --tls --auth PLAIN --auth-user $USE
 printf 'From: $USER2\nTo: $USER1\nSubject: hello\n\nhello\n' |
 curl --ssl-reqd --cacert '$CERTIFICATE' --url smtps://$HOST:$SUBMISSIONS_PORT --user '$USER2:$PASSWORD2' \\
      --mail-from $USER2 --mail-rcpt $USER1 --crlf --upload-file -
+
+    A mail program     IMAP  $HOST port $IMAPS_PORT, SSL/TLS     (or $IMAP_PORT, STARTTLS)
+                       POP3  $HOST port $POP3S_PORT, SSL/TLS     (or $POP3_PORT, STARTTLS)
+                       SMTP  $HOST port $SUBMISSIONS_PORT, SSL/TLS     (or $SUBMISSION_PORT, STARTTLS)
+                       user $USER1, password $PASSWORD1 (accept the self-signed certificate)
 
     mail of $USER1     $MAILDIR1
     mail of $USER2     $MAILDIR2

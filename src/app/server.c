@@ -8,6 +8,8 @@
 #include "facteur/flow/remote.h"
 #include "facteur/flow/schedule.h"
 #include "facteur/io/timer.h"
+#include "facteur/service/imap_in.h"
+#include "facteur/service/pop3_in.h"
 #include "server_priv.h"
 
 #include <errno.h>
@@ -71,6 +73,9 @@ static int check_unchangeable(const struct server *s, const struct config *fresh
 static void take_config(struct server *s, struct config *fresh, struct tls_server *tls, struct tls_client *client)
 {
     smtp_service_set_tls(s->smtp, tls);
+    peers_set_tls(s->imap, tls);
+    peers_set_tls(s->pop3, tls);
+    mailboxes_configure(s->flow.mailboxes, fresh);
     tls_server_unref(&s->tls);
     s->tls = tls;
     flow_configure(&s->flow, fresh, client);
@@ -152,15 +157,24 @@ static void on_hangup(void *owner, int signum)
 
 /* --- the end --- */
 
-static void mail_finished(void *owner)
+static void mailboxes_closed(void *owner)
 {
     ((struct server *)owner)->phase = SERVER_DRAINS_POOL;
+}
+
+static void mail_finished(void *owner)
+{
+    struct server *s = owner;
+
+    mailboxes_stop(s->flow.mailboxes, mailboxes_closed, s);
 }
 
 static void sessions_closed(void *owner)
 {
     struct server *s = owner;
 
+    if (--s->services_open > 0)
+        return;
     s->phase = SERVER_FINISHES_MAIL;
     flow_stop(&s->flow, mail_finished, s);
 }
@@ -188,7 +202,10 @@ static void on_stop(void *owner, int signum)
     timer_set(s->deadline, s->config->limits.timeout.shutdown);
     timer_stop(s->daily);
     server_unlisten(s);
+    s->services_open = 3;
     smtp_service_stop(s->smtp, sessions_closed, s);
+    peers_stop(s->imap, sessions_closed, s);
+    peers_stop(s->pop3, sessions_closed, s);
 }
 
 static void on_turn(void *owner)
@@ -367,7 +384,10 @@ static int start(struct server *s, struct err *e)
     s->flow.pool = s->pool;
     s->flow.counters = counters_new();
     flow_start(&s->flow, s->config);
+    s->flow.mailboxes = mailboxes_new(&s->flow, imap_in_prepare);
     s->smtp = smtp_service_new(&s->flow, s->tls);
+    s->imap = peers_new(&s->flow, s->tls, &imap_in_protocol);
+    s->pop3 = peers_new(&s->flow, s->tls, &pop3_in_protocol);
     s->deadline = timer_new(s->loop, on_deadline, s);
     s->daily = timer_new(s->loop, on_day, s);
     timer_set(s->daily, DAY_MS);
@@ -386,6 +406,9 @@ static void finish(struct server *s)
     server_unlisten(s);
     control_close(&s->control);
     smtp_service_free(&s->smtp);
+    peers_free(&s->imap);
+    peers_free(&s->pop3);
+    mailboxes_free(&s->flow.mailboxes);
     timer_close(&s->deadline);
     timer_close(&s->daily);
     flow_clear(&s->flow);

@@ -24,7 +24,17 @@ static void on_accept(void *owner, struct stream *stream)
 {
     struct server_listener *l = owner;
 
-    smtp_service_accept(l->server->smtp, l->config, l->conf, stream);
+    switch (l->conf->service) {
+    case SERVICE_IMAP:
+        peers_accept(l->server->imap, l->config, l->conf, stream);
+        break;
+    case SERVICE_POP3:
+        peers_accept(l->server->pop3, l->config, l->conf, stream);
+        break;
+    default:
+        smtp_service_accept(l->server->smtp, l->config, l->conf, stream);
+        break;
+    }
 }
 
 static void listener_end(struct server_listener *l)

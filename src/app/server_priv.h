@@ -3,8 +3,10 @@
 #define FACTEUR_APP_SERVER_PRIV_H
 
 #include "facteur/flow/flow.h"
+#include "facteur/flow/mailboxes.h"
 #include "facteur/io/listener.h"
 #include "facteur/service/control.h"
+#include "facteur/service/peer.h"
 #include "facteur/service/smtp_in.h"
 
 enum server_phase { SERVER_RUNS, SERVER_CLOSES_SESSIONS, SERVER_FINISHES_MAIL, SERVER_DRAINS_POOL, SERVER_ENDED };
@@ -16,6 +18,8 @@ struct server {
     struct job_pool *pool;
     struct flow flow;
     struct smtp_service *smtp;
+    struct peers *imap, *pop3;
+    unsigned services_open; /* while stopping: those that still have sessions */
     struct control *control;
     struct tls_server *tls;
     struct link listeners; /* struct server_listener */

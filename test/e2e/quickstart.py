@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """config/quickstart.sh as a newcomer and as a script use it: once, then two side by side in the foreground."""
+import imaplib
 import os
+import poplib
 import pwd
 import shutil
 import signal
@@ -14,8 +16,9 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SCRIPT = os.path.join(ROOT, "config", "quickstart.sh")
-NAMES = ("BINARY HOST SMTP_PORT SUBMISSION_PORT SUBMISSIONS_PORT DOMAIN USER1 PASSWORD1 USER2 PASSWORD2 MAILDIR1 MAILDIR2 "
-         "CERTIFICATE CONFIG STATE PID").split()
+PORTS = "SMTP_PORT SUBMISSION_PORT SUBMISSIONS_PORT IMAP_PORT IMAPS_PORT POP3_PORT POP3S_PORT".split()
+NAMES = ["BINARY", "HOST", *PORTS, "DOMAIN", "USER1", "PASSWORD1", "USER2", "PASSWORD2", "MAILDIR1", "MAILDIR2",
+         "CERTIFICATE", "CONFIG", "STATE", "PID"]
 
 
 def free_ports(count):
@@ -29,9 +32,12 @@ def free_ports(count):
 
 
 def settings(top, name):
-    smtp, submission, submissions = free_ports(3)
-    return dict(os.environ, SMTP_PORT=smtp, SUBMISSION_PORT=submission, SUBMISSIONS_PORT=submissions,
-                STATE=os.path.join(top, name))
+    return dict(os.environ, **dict(zip(PORTS, free_ports(len(PORTS)))), STATE=os.path.join(top, name))
+
+
+def stored(maildir):
+    return [os.path.join(maildir, part, name) for part in ("new", "cur") for name in
+            (os.listdir(os.path.join(maildir, part)) if os.path.isdir(os.path.join(maildir, part)) else [])]
 
 
 def shell_values(path):
@@ -64,12 +70,11 @@ def once(top):
         done = subprocess.run(["sh", SCRIPT, "--once"], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         print(done.stdout, done.stderr)
         assert done.returncode == 0, "%s --once: exit status %d" % (attempt, done.returncode)
-        assert "it landed in" in done.stdout and "Subject: It works" in done.stdout
+        assert "it landed in" in done.stdout and done.stdout.count("Subject: It works") == 2, "sent, and read back"
         print("%s run: %.1f s" % (attempt, time.monotonic() - started))
     values = shell_values(os.path.join(ROOT, "var", "quickstart.env"))
     assert not alive(values["PID"]), "it runs on after --once"
-    stored = os.listdir(os.path.join(values["MAILDIR2"], "new"))
-    assert len(stored) == 2, stored
+    assert len(stored(values["MAILDIR2"])) == 2, stored(values["MAILDIR2"])
     env["SMTP_PORT"] = "1" if os.geteuid() else "99999"  # a start that cannot work says so
     done = subprocess.run(["sh", SCRIPT, "--once"], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode != 0 and done.stderr.strip(), done
@@ -122,9 +127,17 @@ def try_it(values):
     with smtplib.SMTP_SSL("localhost", int(values["SUBMISSIONS_PORT"]), context=context, timeout=20) as c:
         c.login(values["USER2"], values["PASSWORD2"])
         c.sendmail(values["USER2"], [values["USER1"]], "From: %s\r\nSubject: from a script\r\n\r\nhello\r\n" % values["USER2"])
-    new = os.path.join(values["MAILDIR1"], "new")
-    wait_for("the message in MAILDIR1", lambda: os.path.isdir(new) and any(
-        "from a script" in open(os.path.join(new, name)).read() for name in os.listdir(new)))
+    wait_for("the message in MAILDIR1", lambda: any("from a script" in open(path).read()
+                                                    for path in stored(values["MAILDIR1"])))
+    with imaplib.IMAP4_SSL("localhost", int(values["IMAPS_PORT"]), ssl_context=context) as c:
+        c.login(values["USER1"], values["PASSWORD1"])
+        c.select()
+        assert c.search(None, "SUBJECT", '"from a script"')[1] != [b""]
+    c = poplib.POP3_SSL("localhost", int(values["POP3S_PORT"]), context=context, timeout=20)
+    c.user(values["USER1"])
+    c.pass_(values["PASSWORD1"])
+    assert c.stat()[0] >= 1
+    c.quit()
 
 
 def copy_lines(out, values):
@@ -133,10 +146,10 @@ def copy_lines(out, values):
     lines = text[text.index("from another terminal:"):text.index("    mail of ")].split("\n", 1)[1]
     commands = [c for c in lines.strip().split("\n\n") if shutil.which(c.split()[0]) or c.startswith("printf")]
     for user, command in zip((values["MAILDIR2"], values["MAILDIR1"])[2 - len(commands):], commands):
-        before = len(os.listdir(os.path.join(user, "new")))
+        before = len(stored(user))
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
-        wait_for("its message", lambda: len(os.listdir(os.path.join(user, "new"))) > before)
+        wait_for("its message", lambda: len(stored(user)) > before)
 
 
 def main():
