@@ -98,6 +98,7 @@ static void let_go(struct account *a, struct account_job *j)
     list_unlink(&j->mark.in_scope);
     j->begun = false;
     j->account = NULL;
+    mailbox_changes_clear(&j->changes);
     mailbox_unref(&box);
 }
 
@@ -113,7 +114,8 @@ static void settle(struct account *a, struct account_job *j)
 {
     struct mailbox_view *origin = j->mark.abandoned ? NULL : j->origin; /* it may be closed by now */
 
-    box_apply(j->box, &j->changes, origin, j->silent);
+    if (j->box != NULL) /* jobs of this module apply them themselves */
+        box_apply(j->box, &j->changes, origin, j->silent);
     box_apply(j->folder2 != 0 ? mailbox_opened(a, j->folder2) : NULL, &j->changes2, NULL, false);
     j->started_again = j->held = false;
     a->settling = j;

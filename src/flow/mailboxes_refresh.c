@@ -4,6 +4,7 @@
 #include "facteur/base/mem.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* Loads a mailbox's list, or looks what has changed in its directories. */
 struct mailbox_refresh {
@@ -91,16 +92,14 @@ static void poll_later(struct open_mailbox *b)
 
 static void watch(struct open_mailbox *b, struct slice path)
 {
-    char cur[PATH_LENGTH], new[PATH_LENGTH];
+    char cur[PATH_LENGTH + 8], new[PATH_LENGTH + 8];
     const char *const paths[] = { cur, new };
 
     watch_close(&b->watch);
-    if (path.n + sizeof "/cur" > sizeof cur)
+    if (path.n == 0)
         return;
-    memcpy(cur, path.p, path.n);
-    memcpy(new, path.p, path.n);
-    memcpy(cur + path.n, "/cur", sizeof "/cur");
-    memcpy(new + path.n, "/new", sizeof "/new");
+    (void)snprintf(cur, sizeof cur, "%.*s/cur", SLICE_ARG(path));
+    (void)snprintf(new, sizeof new, "%.*s/new", SLICE_ARG(path));
     if (watch_new(b->account->m->f->loop, paths, 2, look_again, b, &b->watch) < 0)
         LOG(DEBUG, "mailbox-polled", kv_str("user", b->account->user), kv_str("mailbox", b->name));
 }
