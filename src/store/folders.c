@@ -55,31 +55,24 @@ int folders_drop(struct index *x, struct folder *row, struct err *e)
 }
 
 /* Everybody expects these. */
-static const struct {
-    const char *name;
-    enum index_special special;
-} first_folders[] = {
-    { "Drafts", SPECIAL_DRAFTS }, { "Sent", SPECIAL_SENT },       { "Junk", SPECIAL_JUNK },
-    { "Trash", SPECIAL_TRASH },   { "Archive", SPECIAL_ARCHIVE },
-};
+static const char *const first_folders[] = { "Drafts", "Sent", "Junk", "Trash", "Archive" };
 
 enum { FIRST_FOLDERS = sizeof first_folders / sizeof first_folders[0] };
 
-/* Nonzero for a folder that is not one of ours in the making. */
+/* Nonzero for a folder that is none of these. */
 static int is_foreign(void *ctx, int root, const char *dir)
 {
     char name[INDEX_NAME + 1];
-    int fd, r;
 
     (void)ctx;
+    (void)root;
     if (folder_name_decode(slice_str(dir), name) < 0)
         return 0;
-    fd = sys->openat(root, dir, O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return 0;
-    r = special_read(fd) == SPECIAL_NONE;
-    (void)sys->close(fd);
-    return r;
+    for (size_t i = 0; i < FIRST_FOLDERS; i++) {
+        if (strcmp(first_folders[i], name) == 0)
+            return 0;
+    }
+    return 1;
 }
 
 /* Whether nobody has had folders here yet. INBOX gets its UIDVALIDITY after the first folders, so that those which a
@@ -92,19 +85,20 @@ static bool is_first_time(struct index *x)
            errno == ENOENT && dir_each(x->root, is_foreign, NULL) == 0;
 }
 
+/* What they are for is said by their names (folders_scan). */
 static int make_first_folders(struct index *x, struct err *e)
 {
     const char *names[FIRST_FOLDERS + 1] = { "INBOX" };
     char dir[FOLDER_DIR + 1];
 
     for (size_t i = 0; i < FIRST_FOLDERS; i++) {
-        int r = folder_name_encode(slice_str(first_folders[i].name), dir);
+        int r = folder_name_encode(slice_str(first_folders[i]), dir);
 
         if (r == 0)
-            r = folders_dir_make(x, dir, first_folders[i].special, e);
+            r = folders_dir_make(x, dir, e);
         if (r < 0 && r != -EEXIST)
             return r;
-        names[i + 1] = first_folders[i].name;
+        names[i + 1] = first_folders[i];
     }
     return subscriptions_set(x->root, names, FIRST_FOLDERS + 1, true, SIZE_MAX, e);
 }
@@ -176,7 +170,7 @@ static int create_once(struct index *x, struct slice name, enum index_special sp
     TRY(folder_name_encode(slice_str(normal), dir));
     if (special == SPECIAL_NONE)
         special = folders_special_for(x, normal);
-    TRY(folders_dir_make(x, dir, special, e));
+    TRY(folders_dir_make(x, dir, e));
     return index_folder_add(x, normal, dir, special, &row, e);
 }
 

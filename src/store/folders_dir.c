@@ -13,41 +13,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const char special_file[] = "facteur-special";
 static const char making[] = "facteur-new-", gone[] = "facteur-gone-"; /* no dot: no folder */
 
-enum { SPECIAL_TEXT = 64, UNLISTED = 40 };
-
-static const char *const special_names[SPECIALS] = {
-    [SPECIAL_ALL] = "\\All",         [SPECIAL_ARCHIVE] = "\\Archive", [SPECIAL_DRAFTS] = "\\Drafts",
-    [SPECIAL_FLAGGED] = "\\Flagged", [SPECIAL_JUNK] = "\\Junk",       [SPECIAL_SENT] = "\\Sent",
-    [SPECIAL_TRASH] = "\\Trash",
-};
-
-enum index_special special_read(int dir)
-{
-    enum index_special found = SPECIAL_NONE;
-    struct slice text, line;
-    struct buf b;
-
-    buf_init(&b, SPECIAL_TEXT);
-    if (small_file_read(dir, special_file, &b) == 0) {
-        text = buf_slice(&b);
-        (void)slice_cut(&text, '\n', &line);
-        for (int s = SPECIAL_ALL; s <= SPECIAL_TRASH; s++)
-            found = slice_iis(line, special_names[s]) ? (enum index_special)s : found;
-    }
-    buf_clear(&b);
-    return found;
-}
-
-int special_write(int dir, enum index_special special)
-{
-    char text[SPECIAL_TEXT];
-    int n = snprintf(text, sizeof text, "%s\n", special_names[special]);
-
-    return n > 0 ? small_file_write(dir, special_file, slice_make(text, (size_t)n)) : -EINVAL;
-}
+enum { UNLISTED = 40 };
 
 static void unlisted_name(const char *prefix, char to[UNLISTED])
 {
@@ -59,7 +27,7 @@ static void unlisted_name(const char *prefix, char to[UNLISTED])
     (void)snprintf(to, UNLISTED, "%s%s", prefix, id);
 }
 
-static int fill(int dir, enum index_special special)
+static int fill(int dir)
 {
     static const char *const parts[] = { "cur", "new", "tmp" };
     int fd;
@@ -71,10 +39,10 @@ static int fill(int dir, enum index_special special)
     if (fd < 0)
         return fd;
     TRY(sys->close(fd));
-    return special != SPECIAL_NONE ? special_write(dir, special) : sys->fsync(dir);
+    return sys->fsync(dir);
 }
 
-int folders_dir_make(struct index *x, const char *dir, enum index_special special, struct err *e)
+int folders_dir_make(struct index *x, const char *dir, struct err *e)
 {
     char name[UNLISTED];
     int fd, r;
@@ -85,7 +53,7 @@ int folders_dir_make(struct index *x, const char *dir, enum index_special specia
     if (r < 0)
         return err_set(e, r, "make a folder for %s: %s", x->user, err_text(r));
     fd = sys->openat(x->root, name, O_RDONLY | O_DIRECTORY, 0);
-    r = fd < 0 ? fd : fill(fd, special);
+    r = fd < 0 ? fd : fill(fd);
     if (fd >= 0)
         (void)sys->close(fd);
     if (r == 0)

@@ -204,7 +204,7 @@ static int status_once(struct index *x, uint32_t folder, struct index_status *re
     int r;
 
     TRY(index_folder_open(x, folder, &f, e));
-    r = index_scan_step(x, f, false, e);
+    r = index_catch_up(x, f, false, e);
     if (r != DONE)
         return r;
     c = counted_of(x, f);

@@ -11,7 +11,7 @@
  *   folders_rename.c                                              folders_file.c   small files beside the messages
  *
  * A folder is made under a name that is not listed and then renamed, and deleted the other way round: so it is there
- * with all that belongs to it, or not at all. What it is for stands in its file facteur-special ("\Sent"). */
+ * with all that belongs to it, or not at all. What it is for stands in its facteur-uidvalidity. */
 #ifndef FACTEUR_STORE_FOLDERS_PRIV_H
 #define FACTEUR_STORE_FOLDERS_PRIV_H
 
@@ -42,16 +42,12 @@ enum index_special folders_special_for(struct index *x, const char *name);
 
 /* --- directories (folders_dir.c) --- */
 
-/* Makes the directory complete (cur, new, tmp, maildirfolder, facteur-special) and durable. -EEXIST. */
-int folders_dir_make(struct index *x, const char *dir, enum index_special special, struct err *e) MUST_USE;
+/* Makes the directory complete (cur, new, tmp, maildirfolder) and durable. -EEXIST. */
+int folders_dir_make(struct index *x, const char *dir, struct err *e) MUST_USE;
 /* It is listed no more; durable. Its files go with folders_sweep. */
 int folders_dir_remove(struct index *x, const char *dir, struct err *e) MUST_USE;
 /* Removes what was deleted, for about a slice: MORE or DONE. To be called whenever there is time (index_prepare_some);
  * costs nothing when there is nothing to do. */
 int folders_sweep(struct index *x);
-
-/* facteur-special of an open folder. */
-enum index_special special_read(int dir);
-int special_write(int dir, enum index_special special) MUST_USE;
 
 #endif

@@ -126,35 +126,26 @@ static int rename_once(struct index *x, const char *from, const char *to, struct
     return r;
 }
 
-/* What sessions on INBOX will be told at their next sync. */
-static int keep_for_later(struct folder *inbox, const struct mailbox_changes *gone)
-{
-    for (size_t i = 0; i < gone->gone.count; i++)
-        TRY(ranges_add(&inbox->unsaid.gone, gone->gone.items[i].from, gone->gone.items[i].to));
-    if (gone->modseq > inbox->unsaid.modseq)
-        inbox->unsaid.modseq = gone->modseq;
-    return 0;
-}
-
 /* RFC 9051 section 6.3.6: the messages go to a new folder, INBOX stays. */
 static int move_inbox(struct index *x, const char *to, struct err *e)
 {
-    struct mailbox_changes gone = { 0 }, added = { 0 };
     struct ranges all = { 0 }, from_uids = { 0 }, to_uids = { 0 };
     struct index_folder inbox, target;
+    struct folder *f;
     int r;
 
     TRY(index_create(x, slice_str(to), SPECIAL_NONE, e));
     TRY(index_folder(x, SLICE_LIT("INBOX"), &inbox, e));
     TRY(index_folder(x, slice_str(to), &target, e));
-    r = ranges_add(&all, 1, UINT32_MAX);
     do {
-        r = r < 0 ? r : index_copy(x, inbox.id, &all, target.id, true, &gone, &added, &from_uids, &to_uids, e);
+        TRY(index_folder_open(x, inbox.id, &f, e));
+        r = index_catch_up(x, f, true, e);
     } while (r == MORE);
-    if (index_folder_by_id(x, inbox.id) != NULL && keep_for_later(index_folder_by_id(x, inbox.id), &gone) < 0)
-        r = r < 0 ? r : err_set(e, -E2BIG, "INBOX is too scattered");
-    mailbox_changes_clear(&gone);
-    mailbox_changes_clear(&added);
+    if (r == DONE)
+        r = ranges_add(&all, 1, UINT32_MAX);
+    do { /* sessions on the two hear of it when they sync */
+        r = r < 0 ? r : index_copy(x, inbox.id, &all, target.id, true, NULL, NULL, &from_uids, &to_uids, e);
+    } while (r == MORE);
     ranges_clear(&all);
     ranges_clear(&from_uids);
     ranges_clear(&to_uids);

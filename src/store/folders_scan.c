@@ -3,7 +3,6 @@
 
 #include "facteur/base/clock.h"
 #include "facteur/base/mem.h"
-#include "facteur/store/sys.h"
 
 #include "dir_priv.h"
 
@@ -30,9 +29,9 @@ enum { WELL_KNOWN = sizeof well_known / sizeof well_known[0] };
 /* A directory that is a folder. */
 struct found {
     char *name, *dir;
-    bool canonical; /* the directory is what we would call it */
+    bool canonical;     /* the directory is what we would call it */
+    struct folder *row; /* NULL: new */
     bool is_new;
-    enum index_special special;
 };
 
 struct scan {
@@ -40,7 +39,6 @@ struct scan {
     struct map rows; /* directory → struct folder */
     struct found *items;
     size_t count, cap;
-    bool used[SPECIALS];
 };
 
 static void scan_clear(struct scan *s)
@@ -53,16 +51,12 @@ static void scan_clear(struct scan *s)
     map_clear(&s->rows);
 }
 
-/* The mark in a directory that we have not seen before. -ENOTDIR: it is none (or a link). */
-static int look_into(struct scan *s, const char *dir, enum index_special *ret)
+/* A directory that we have not seen before, and not a link to one. */
+static bool is_directory(int root, const char *dir)
 {
-    int fd = sys->openat(s->x->root, dir, O_RDONLY | O_DIRECTORY, 0);
+    struct stat st;
 
-    if (fd < 0)
-        return fd;
-    *ret = special_read(fd);
-    (void)sys->close(fd);
-    return 0;
+    return fstatat(root, dir, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int take_entry(void *ctx, int root, const char *dir)
@@ -70,16 +64,12 @@ static int take_entry(void *ctx, int root, const char *dir)
     struct scan *s = ctx;
     struct found f = { 0 };
     char name[INDEX_NAME + 1], again[FOLDER_DIR + 1];
-    const struct folder *row;
 
-    (void)root;
     if (dir[0] != '.' || s->count >= FOLDERS_ON_DISK || folder_name_decode(slice_str(dir), name) < 0)
         return 0;
-    row = map_get(&s->rows, slice_str(dir));
-    f.is_new = row == NULL;
-    if (row != NULL)
-        f.special = row->special;
-    else if (look_into(s, dir, &f.special) < 0)
+    f.row = map_get(&s->rows, slice_str(dir));
+    f.is_new = f.row == NULL;
+    if (f.is_new && !is_directory(root, dir))
         return 0;
     f.canonical = folder_name_encode(slice_str(name), again) == 0 && strcmp(dir, again) == 0;
     f.name = mem_str(name);
@@ -155,32 +145,6 @@ static struct found *find_well_known(struct scan *s, const char *name)
     return f;
 }
 
-static void mark_well_known(struct scan *s)
-{
-    for (size_t i = 0; i < s->count; i++)
-        s->used[s->items[i].special] = true;
-    for (size_t i = 0; i < WELL_KNOWN; i++) {
-        struct found *f = s->used[well_known[i].special] ? NULL : find_well_known(s, well_known[i].name);
-
-        if (f == NULL || !f->is_new || f->special != SPECIAL_NONE)
-            continue;
-        f->special = well_known[i].special;
-        s->used[f->special] = true;
-    }
-}
-
-/* So that it stays what it is for when it gets another name. */
-static void write_mark(struct scan *s, const struct found *f)
-{
-    int fd = sys->openat(s->x->root, f->dir, O_RDONLY | O_DIRECTORY, 0);
-
-    if (fd < 0)
-        return;
-    if (f->special != SPECIAL_NONE && special_read(fd) == SPECIAL_NONE)
-        (void)special_write(fd, f->special); /* else the name says it at the next time as well */
-    (void)sys->close(fd);
-}
-
 /* A directory that we may not use is no reason to do without the others. */
 static bool is_its_own(int code)
 {
@@ -190,16 +154,48 @@ static bool is_its_own(int code)
 static int add_new(struct scan *s, struct err *e)
 {
     for (size_t i = 0; i < s->count; i++) {
-        const struct found *f = &s->items[i];
-        struct folder *row;
+        struct found *f = &s->items[i];
         int r;
 
         if (!f->is_new)
             continue;
-        write_mark(s, f);
-        r = index_folder_add(s->x, f->name, f->dir, f->special, &row, e);
+        r = index_folder_add(s->x, f->name, f->dir, SPECIAL_NONE, &f->row, e);
         if (r < 0 && !is_its_own(r))
             return r;
+    }
+    return 0;
+}
+
+/* What it is for stands in facteur-uidvalidity too, so that it stays when the folder gets another name. */
+static int mark(struct index *x, struct folder *row, enum index_special special, struct err *e)
+{
+    int r;
+
+    TRY(index_folder_open(x, row->id, &row, e));
+    row->special = special;
+    TRY(index_uid_write(x, row, row->reserved, e));
+    TRY(index_begin(x, e));
+    r = index_folder_put(x, row, e);
+    if (r == 0)
+        return index_commit(x, e);
+    index_rollback(x);
+    return r;
+}
+
+static int mark_well_known(struct scan *s, struct err *e)
+{
+    bool used[SPECIALS] = { 0 };
+
+    LIST_EACH (it, &s->x->folders) {
+        used[LIST_ENTRY(it, struct folder, link)->special] = true;
+    }
+    for (size_t i = 0; i < WELL_KNOWN; i++) {
+        struct found *f = used[well_known[i].special] ? NULL : find_well_known(s, well_known[i].name);
+
+        if (f == NULL || !f->is_new || f->row == NULL || f->row->special != SPECIAL_NONE)
+            continue;
+        used[well_known[i].special] = true;
+        TRY(mark(s->x, f->row, well_known[i].special, e));
     }
     return 0;
 }
@@ -219,10 +215,11 @@ static int compare(struct index *x, struct err *e)
         (void)err_set(e, r, "read the mailbox of %s: %s", x->user, err_text(r));
     } else {
         keep_first(&s);
-        mark_well_known(&s);
         r = drop_gone(&s, e);
         if (r == 0)
             r = add_new(&s, e);
+        if (r == 0)
+            r = mark_well_known(&s, e);
     }
     scan_clear(&s);
     return r;
@@ -232,12 +229,10 @@ int folders_scan(struct index *x, struct err *e)
 {
     struct folders *f = folders_state(x);
     struct dir_mark now;
-    struct stat st;
 
-    if (fstat(x->root, &st) < 0)
-        return err_set(e, -errno, "look at the mailbox of %s: %s", x->user, err_text(-errno));
-    now = (struct dir_mark){ st.st_dev, st.st_ino, st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec };
-    if (f->known && now.mtime_ns == f->seen.mtime_ns)
+    if (!dir_mark_read(x->root, &now))
+        return err_set(e, -EIO, "look at the mailbox of %s: %s", x->user, err_text(-EIO));
+    if (f->known && dir_mark_same(&now, &f->seen))
         return 0;
     f->known = false;
     TRY(compare(x, e));

@@ -219,7 +219,7 @@ static int fill_once(struct index *x, uint32_t folder, struct err *e)
     int r;
 
     TRY(index_folder_open(x, folder, &f, e));
-    r = index_scan_step(x, f, false, e);
+    r = index_catch_up(x, f, false, e);
     if (r != DONE) /* what a scan finds may be older than what is done */
         return r;
     TRY(search_open(x, &s, e));

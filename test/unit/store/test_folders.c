@@ -1,0 +1,405 @@
+#include "store/store_test.h"
+
+#include "facteur/base/clock.h"
+#include "facteur/store/index.h"
+
+#define USER "anna@example.org"
+#define BOX  "mail/example.org/anna/Maildir"
+
+static struct dir state;
+static struct maildirs *maildirs;
+static struct index *box;
+static const struct index_options options = { .keywords = 64, .folders = 12, .uid_block = 16 };
+
+static void open_box(void)
+{
+    struct err e = { 0 };
+
+    if (index_open(maildirs, state.path, USER, &options, &box, &e) < 0)
+        fail_msg("%s", e.text);
+}
+
+static void reopen(void)
+{
+    index_close(&box);
+    open_box();
+}
+
+static int setup_empty(void **ctx)
+{
+    (void)ctx;
+    dir_make(&state);
+    assert_int_equal(maildirs_open(state.path, &maildirs, NULL), 0);
+    assert_int_equal(maildir_make(maildirs, USER, NULL), 0);
+    return 0;
+}
+
+static int setup(void **ctx)
+{
+    (void)setup_empty(ctx);
+    open_box();
+    return 0;
+}
+
+static int teardown(void **ctx)
+{
+    (void)ctx;
+    index_close(&box);
+    maildirs_close(&maildirs);
+    dir_remove(&state);
+    return 0;
+}
+
+static const char *in_box(const char *name)
+{
+    static char paths[4][1024];
+    static unsigned next;
+    char *p = paths[next++ % 4];
+
+    (void)snprintf(p, sizeof paths[0], "%s/" BOX "/%s", state.path, name);
+    return p;
+}
+
+static void make_dir(const char *dir)
+{
+    static const char *const parts[] = { "", "/cur", "/new", "/tmp" };
+    char name[400];
+
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(name, sizeof name, "%s%s", dir, parts[i]);
+        assert_int_equal(mkdir(in_box(name), 0700), 0);
+    }
+}
+
+static void put_message(const char *dir, const char *name)
+{
+    char path[400];
+
+    (void)snprintf(path, sizeof path, "%s/cur/%s", dir, name);
+    file_write(in_box(path), "Subject: x\n\nx\n", 14);
+}
+
+/* "name[!][+][/][\Use]" of each: ! does not exist, + subscribed, / has children. */
+static void note_entry(void *to, const struct index_entry *entry)
+{
+    static const char *const uses[] = {
+        "", "\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash"
+    };
+    struct buf *b = to;
+
+    assert_int_equal(entry->exists, entry->folder != 0);
+    assert_int_equal(entry->exists, entry->mailbox_id[0] != '\0');
+    assert_true(buf_addf(b, "%.*s%s%s%s%s\n", SLICE_ARG(entry->name), entry->exists ? "" : "!",
+                         entry->subscribed ? "+" : "", entry->has_children ? "/" : "", uses[entry->special]) == 0);
+}
+
+static void lists(const char *text)
+{
+    struct buf b;
+
+    buf_init(&b, 65536);
+    assert_int_equal(index_list(box, note_entry, &b, NULL), 0);
+    assert_string_equal(buf_cstr(&b), text);
+    buf_clear(&b);
+}
+
+static int create(const char *name)
+{
+    return index_create(box, slice_str(name), SPECIAL_NONE, NULL);
+}
+
+static int rename_to(const char *from, const char *to)
+{
+    return index_rename(box, slice_str(from), slice_str(to), NULL);
+}
+
+static struct index_folder folder(const char *name)
+{
+    struct index_folder f = { 0 };
+    struct err e = { 0 };
+
+    if (index_folder(box, slice_str(name), &f, &e) < 0)
+        fail_msg("%s: %s", name, e.text);
+    return f;
+}
+
+static bool is_there(const char *name)
+{
+    struct index_folder f;
+
+    return index_folder(box, slice_str(name), &f, NULL) == 0;
+}
+
+static struct index_status status(const char *name)
+{
+    struct index_status s = { 0 };
+    struct index_folder f = folder(name);
+    int r;
+
+    do {
+        r = index_status(box, f.id, &s, NULL);
+    } while (r == MORE);
+    assert_int_equal(r, DONE);
+    return s;
+}
+
+#define FIRST "INBOX+\nArchive+\\Archive\nDrafts+\\Drafts\nJunk+\\Junk\nSent+\\Sent\nTrash+\\Trash\n"
+
+static void test_first_folders(void **ctx)
+{
+    (void)ctx;
+    lists(FIRST);
+    assert_int_equal(access(in_box(".Sent/maildirfolder"), F_OK), 0);
+    assert_true(is_there("inbox"));
+    assert_int_equal(rename_to("Trash", "Rubbish"), 0);
+    assert_int_equal(index_delete(box, SLICE_LIT("Junk"), NULL), 0);
+    reopen();
+    lists("INBOX+\nArchive+\\Archive\nDrafts+\\Drafts\nJunk!+\nRubbish\\Trash\nSent+\\Sent\nTrash!+\n");
+    index_close(&box);
+    assert_int_equal(unlink(in_box("../index.db")), 0);
+    (void)unlink(in_box("../index.db-wal"));
+    open_box();
+    lists("INBOX+\nArchive+\\Archive\nDrafts+\\Drafts\nJunk!+\nRubbish\\Trash\nSent+\\Sent\nTrash!+\n");
+    assert_int_equal(create("Trash"), 0); /* there is one for that */
+    assert_int_equal(create("Junk"), 0);
+    assert_int_equal(folder("Trash").special, SPECIAL_NONE);
+    assert_int_equal(folder("Junk").special, SPECIAL_JUNK);
+}
+
+/* A crash while they were made: the missing ones are made. */
+static void test_first_folders_again(void **ctx)
+{
+    (void)ctx;
+    make_dir(".Sent");
+    make_dir("facteur-new-0123456789abc");
+    open_box();
+    lists(FIRST);
+    assert_int_equal(access(in_box("facteur-new-0123456789abc"), F_OK), -1);
+}
+
+/* What others have made is taken as it is. */
+static void test_foreign(void **ctx)
+{
+    (void)ctx;
+    make_dir(".Sent Messages");
+    make_dir(".INBOX.Drafts");
+    make_dir(".R\xc3\xa4");
+    make_dir(".a&AC4-b");
+    make_dir(".\xff");
+    make_dir(".a..b");
+    make_dir(".A&B");
+    make_dir(".A&-B"); /* the same name as the one before: it wins */
+    assert_int_equal(symlink("/etc", in_box(".link")), 0);
+    file_write(in_box(".file"), "", 0);
+    open_box();
+    lists("INBOX/\nINBOX/Drafts\\Drafts\nA&B\nR\xc3\xa4\nSent Messages\\Sent\na.b\n");
+    assert_int_equal(rmdir(in_box(".a&AC4-b/cur")), 0); /* is made again when it is needed */
+    assert_int_equal(status("a.b").messages, 0);
+    assert_int_equal(create("link"), -EEXIST);
+    assert_int_equal(rename_to("A&B", "link"), -EEXIST);
+    assert_true(is_there("A&B"));
+}
+
+static void test_foreign_changes(void **ctx)
+{
+    uint32_t uidvalidity;
+
+    (void)ctx;
+    assert_int_equal(create("a"), 0);
+    put_message(".a", "1.x:2,S");
+    uidvalidity = status("a").uidvalidity;
+    assert_int_equal(rename(in_box(".a"), in_box(".b")), 0);
+    make_dir(".c.d");
+    assert_false(is_there("a"));
+    assert_int_equal(status("b").messages, 1);
+    assert_int_equal(status("b").uidvalidity, uidvalidity);
+    lists(FIRST "b\nc!/\nc/d\n");
+}
+
+static void test_create(void **ctx)
+{
+    struct err e = { 0 };
+
+    (void)ctx;
+    assert_int_equal(create("x/y/z"), 0);
+    assert_int_equal(create("x-"), 0);
+    assert_int_equal(create("inbox/a.b"), 0);
+    lists("INBOX+/\nINBOX/a.b\nArchive+\\Archive\nDrafts+\\Drafts\nJunk+\\Junk\nSent+\\Sent\nTrash+\\Trash\n"
+          "x!/\nx/y!/\nx/y/z\nx-\n");
+    assert_int_equal(create("x"), 0);
+    assert_int_equal(create("x"), -EEXIST);
+    assert_int_equal(create("InBox"), -EEXIST);
+    assert_int_equal(create("INBOX/a.b"), -EEXIST);
+    assert_int_equal(create("a/../b"), -EINVAL);
+    assert_int_equal(create("a//b"), -EINVAL);
+    assert_int_equal(index_create(box, SLICE_LIT("all"), SPECIAL_ALL, NULL), -ENOTSUP);
+    assert_int_equal(index_create(box, SLICE_LIT("mine"), SPECIAL_SENT, NULL), 0);
+    reopen();
+    assert_int_equal(folder("mine").special, SPECIAL_SENT);
+    assert_int_equal(create("y"), 0);
+    assert_int_equal(index_create(box, SLICE_LIT("z"), SPECIAL_NONE, &e), -EDQUOT);
+    assert_non_null(strstr(e.text, "12"));
+    assert_int_equal(index_folder(box, SLICE_LIT("nowhere"), &(struct index_folder){ 0 }, &e), -ENOENT);
+    assert_int_equal(index_folder(box, SLICE_LIT("../x"), &(struct index_folder){ 0 }, &e), -EINVAL);
+}
+
+static void test_delete(void **ctx)
+{
+    uint64_t octets, messages;
+    uint32_t uidvalidity;
+
+    (void)ctx;
+    assert_int_equal(create("x"), 0);
+    assert_int_equal(create("x/y"), 0);
+    put_message(".x", "1.x,S=14,W=17:2,S");
+    put_message(".x", "2.x:2,");
+    make_dir(".x/odd");
+    put_message(".x/odd", "3.x:2,");
+    assert_int_equal(maildir_usage(maildirs, USER, &octets, &messages, NULL), 0);
+    assert_int_equal(messages, 2);
+    assert_int_equal(octets, 28);
+    uidvalidity = status("x").uidvalidity;
+    assert_int_equal(index_delete(box, SLICE_LIT("x"), NULL), 0);
+    assert_int_equal(maildir_usage(maildirs, USER, &octets, &messages, NULL), 0);
+    assert_int_equal(messages, 0);
+    assert_int_equal(octets, 0);
+    lists(FIRST "x!/\nx/y\n");
+    assert_int_equal(index_delete(box, SLICE_LIT("x"), NULL), -ENOENT);
+    assert_int_equal(create("x"), 0);
+    assert_true(status("x").uidvalidity > uidvalidity);
+    assert_int_equal(status("x").messages, 0);
+    assert_int_equal(index_delete(box, SLICE_LIT("inbox"), NULL), -EPERM);
+    assert_int_equal(index_delete(box, SLICE_LIT("x/y"), NULL), 0);
+    lists(FIRST "x\n");
+    assert_int_equal(dir_count(in_box(""), NULL), 5); /* cur, new, tmp, subscriptions, facteur-uidvalidity */
+}
+
+static void test_rename(void **ctx)
+{
+    uint32_t uidvalidity;
+    struct index_folder was;
+    struct err e = { 0 };
+
+    (void)ctx;
+    assert_int_equal(create("a"), 0);
+    assert_int_equal(create("a/b/c"), 0);
+    assert_int_equal(create("ab"), 0);
+    put_message(".a", "1.x:2,S");
+    uidvalidity = status("a").uidvalidity;
+    was = folder("a");
+    assert_int_equal(index_subscribe(box, SLICE_LIT("a"), true, NULL), 0);
+    assert_int_equal(rename_to("a", "ab"), -EEXIST);
+    assert_int_equal(rename_to("a", "inbox"), -EEXIST);
+    assert_int_equal(rename_to("a", "a"), -EEXIST);
+    assert_int_equal(index_rename(box, SLICE_LIT("a"), SLICE_LIT("a/x"), &e), -EINVAL);
+    assert_non_null(strstr(e.text, "below itself"));
+    assert_int_equal(rename_to("nowhere", "x"), -ENOENT);
+    assert_int_equal(rename_to("a", "x//y"), -EINVAL);
+    assert_int_equal(rename_to("a", "new/\xc3\xa4"), 0);
+    lists(
+        FIRST
+        "a!+\nab\nnew!/\nnew/\xc3\xa4/\nnew/\xc3\xa4/b!/\nnew/\xc3\xa4/b/c\n"); /* RFC 9051 6.3.6 leaves subscriptions */
+    assert_int_equal(status("new/\xc3\xa4").uidvalidity, uidvalidity);
+    assert_int_equal(status("new/\xc3\xa4").messages, 1);
+    assert_int_equal(folder("new/\xc3\xa4").id, was.id);
+    assert_string_equal(folder("new/\xc3\xa4").mailbox_id, was.mailbox_id);
+    assert_int_equal(access(in_box(".new.&AOQ-/maildirfolder"), F_OK), 0);
+    assert_int_equal(rename_to("new", "a"), 0); /* a name that is only above others */
+    lists(FIRST "a!+/\na/\xc3\xa4/\na/\xc3\xa4/b!/\na/\xc3\xa4/b/c\nab\n");
+    reopen();
+    assert_int_equal(status("a/\xc3\xa4").messages, 1);
+}
+
+/* Children whose new names would be too long, or are taken, keep everything where it is. */
+static void test_rename_all_or_none(void **ctx)
+{
+    char name[FILENAME_MAX];
+
+    (void)ctx;
+    assert_int_equal(create("a"), 0);
+    memcpy(name, "a/", 2);
+    memset(name + 2, 'x', 240);
+    name[242] = '\0';
+    assert_int_equal(create(name), 0);
+    assert_int_equal(rename_to("a", "aaaaaaaaaaaaaaaaaaaa"), -EINVAL);
+    assert_int_equal(create("b/c"), 0);
+    assert_int_equal(create("a/c"), 0);
+    assert_int_equal(index_delete(box, slice_str(name), NULL), 0);
+    assert_int_equal(rename_to("a", "b"), -EEXIST);
+    assert_int_equal(mkdir(in_box(".z.c"), 0700), 0);
+    assert_int_equal(rename_to("a", "z"), -EEXIST);
+    assert_true(is_there("a") && is_there("a/c") && is_there("b/c") && !is_there("z"));
+}
+
+static void test_rename_inbox(void **ctx)
+{
+    uint32_t uidvalidity, uidnext;
+
+    (void)ctx;
+    put_message(".", "1.x,S=14:2,S");
+    put_message(".", "2.x,S=14:2,");
+    assert_int_equal(status("INBOX").messages, 2);
+    uidvalidity = status("INBOX").uidvalidity;
+    uidnext = status("INBOX").uidnext;
+    assert_int_equal(create("INBOX/child"), 0);
+    assert_int_equal(rename_to("inbox", "old"), 0);
+    assert_int_equal(status("INBOX").messages, 0);
+    assert_int_equal(status("INBOX").uidvalidity, uidvalidity);
+    assert_true(status("INBOX").uidnext >= uidnext);
+    assert_int_equal(status("old").messages, 2);
+    assert_int_equal(status("old").unseen, 1);
+    assert_true(is_there("INBOX/child"));
+}
+
+static void test_subscribe(void **ctx)
+{
+    (void)ctx;
+    assert_int_equal(index_subscribe(box, SLICE_LIT("not/there"), true, NULL), 0);
+    assert_int_equal(index_subscribe(box, SLICE_LIT("bad//name"), true, NULL), -EINVAL);
+    assert_int_equal(index_subscribe(box, SLICE_LIT("Inbox"), false, NULL), 0);
+    assert_int_equal(index_subscribe(box, SLICE_LIT("never"), false, NULL), 0);
+    lists("INBOX\nArchive+\\Archive\nDrafts+\\Drafts\nJunk+\\Junk\nSent+\\Sent\nTrash+\\Trash\nnot/there!+\n");
+}
+
+static void test_status(void **ctx)
+{
+    struct index_status s;
+
+    (void)ctx;
+    assert_int_equal(create("x"), 0);
+    put_message(".x", "1.x:2,S");
+    put_message(".x", "2.x:2,ST");
+    put_message(".x", "3.x:2,F");
+    s = status("x");
+    assert_int_equal(s.messages, 3);
+    assert_int_equal(s.unseen, 1);
+    assert_int_equal(s.deleted, 1);
+    assert_int_equal(s.size, 3 * 17); /* with CRLF */
+    assert_int_equal(s.deleted_size, 17);
+    assert_int_equal(s.uidnext, 4);
+    assert_true(s.modseq > 0 && s.mailbox_id[0] != '\0');
+    assert_int_equal(rename(in_box(".x/cur/3.x:2,F"), in_box(".x/cur/3.x:2,F")), -1); /* it has its UID in its name */
+    put_message(".x", "4.x:2,");
+    s = status("x");
+    assert_int_equal(s.messages, 4);
+    assert_int_equal(s.unseen, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_first_folders, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_first_folders_again, setup_empty, teardown),
+        cmocka_unit_test_setup_teardown(test_foreign, setup_empty, teardown),
+        cmocka_unit_test_setup_teardown(test_foreign_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_create, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_delete, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rename, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rename_all_or_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rename_inbox, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_subscribe, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_status, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
