@@ -102,9 +102,13 @@ static void cmd_capability(struct imap_server *s)
     reply_ok(s, "CAPABILITY completed");
 }
 
+/* With a mailbox selected the host looks what is new in it. */
 static void cmd_noop(struct imap_server *s)
 {
-    reply_ok(s, "NOOP completed");
+    if (s->state == IMAP_IS_SELECTED)
+        cmd_host(s);
+    else
+        reply_ok(s, "NOOP completed");
 }
 
 static void cmd_logout(struct imap_server *s)
