@@ -2,7 +2,7 @@
  * Purpose:   lines and literals in, commands to the host, tagged replies out. One session: greeting → STARTTLS →
  *            LOGIN or AUTHENTICATE (ask_auth) → everything else: a complete command goes to host->run, which is
  *            answered by imap_server_done at once or later; until then input waits, so that commands are carried out
- *            and answered in order. CAPABILITY, NOOP, ID, ENABLE, LOGOUT, STARTTLS, LOGIN, AUTHENTICATE and IDLE are
+ *            and answered in order. CAPABILITY, ID, ENABLE, LOGOUT, STARTTLS, LOGIN, AUTHENTICATE and IDLE are
  *            done here; before each tagged reply host->news may write what happened to the mailbox.
  * Owner:     one heap object per connection, made and freed by the service; it calls nothing after imap_server_free.
  *            A command lives until imap_server_done. Never free it from inside a call of the host's.
