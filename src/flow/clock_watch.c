@@ -30,11 +30,12 @@ static void brought_near(struct commit_request *r, int status, const char *why)
         commit_add_lazily(b->f->commit, r);
         return;
     }
-    if (op->changed > 0)
+    if (op->changed > 0) {
         LOG(WARNING, "due-times-mended", kv_num("recipients", (int64_t)op->changed),
             kv_str("reason", "they lay further ahead than queue.retry allows: the clock was set back"));
+        schedule_wake(b->f);
+    }
     commit_ops_free(&r->ops);
-    schedule_wake(b->f);
     mem_free(b);
 }
 
