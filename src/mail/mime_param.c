@@ -1,5 +1,6 @@
 #include "facteur/base/mem.h"
 #include "facteur/mail/charset.h"
+#include "hex_priv.h"
 #include "mime_priv.h"
 
 #include <stdlib.h>
@@ -112,25 +113,13 @@ static void put_percent(struct slice text, struct buf *out)
         scan_put(out, text.p[i] == '%' ? "%25" : &text.p[i], text.p[i] == '%' ? 3 : 1);
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void take_percent(struct slice text, struct buf *out)
 {
     for (size_t i = 0; i < text.n; i++) {
-        int high = text.p[i] == '%' && i + 2 < text.n ? hex_value(text.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_value(text.p[i + 2]) : -1;
-        char c = text.p[i];
+        int octet = text.p[i] == '%' ? hex_octet(slice_skip(text, i + 1)) : -1;
+        char c = octet >= 0 ? (char)octet : text.p[i];
 
-        if (low >= 0) {
-            c = (char)(high << 4 | low);
-            i += 2;
-        }
+        i += octet >= 0 ? 2 : 0;
         scan_put(out, &c, 1);
     }
 }

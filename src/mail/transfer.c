@@ -1,0 +1,182 @@
+#include "facteur/mail/transfer.h"
+
+#include "hex_priv.h"
+
+#include <errno.h>
+
+void transfer_init(struct transfer *t, enum mime_encoding coding)
+{
+    t->coding = coding;
+    t->state = 0;
+    t->bits = 0;
+    t->held = 0;
+    t->broken = false;
+}
+
+enum { NO_DIGIT = 0xff, SPACE = 0xfe, PAD = 0xfd };
+
+static unsigned base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return (unsigned)(c - 'A');
+    if (c >= 'a' && c <= 'z')
+        return (unsigned)(c - 'a') + 26;
+    if (c >= '0' && c <= '9')
+        return (unsigned)(c - '0') + 52;
+    if (c == '+' || c == '/')
+        return c == '+' ? 62 : 63;
+    if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
+        return SPACE;
+    return c == '=' ? PAD : NO_DIGIT;
+}
+
+/* The octets of a group that ends early, at padding or at the end. */
+static size_t end_group(struct transfer *t, char *to)
+{
+    size_t n = t->state > 0 ? t->state - 1 : 0;
+    uint32_t bits = t->bits << (6 * (4 - t->state));
+
+    t->broken = t->broken || t->state == 1;
+    for (size_t i = 0; i < n; i++)
+        to[i] = (char)(bits >> (16 - 8 * i) & 0xff);
+    t->state = 0;
+    t->bits = 0;
+    return n;
+}
+
+/* `state` counts the digits of the group at hand. What follows padding is a new text, as when two were put together. */
+static int push_base64(struct transfer *t, struct slice in, bool last, struct buf *out)
+{
+    char text[768];
+    size_t n = 0;
+
+    for (size_t i = 0; i < in.n; i++) {
+        unsigned value = base64_value(in.p[i]);
+
+        if (value < 64) {
+            t->bits = t->bits << 6 | value;
+            t->state++;
+        } else if (value == PAD) {
+            n += end_group(t, text + n);
+        } else if (value == NO_DIGIT) {
+            t->broken = true; /* and passed over (RFC 2045 section 6.8) */
+        }
+        if (t->state == 4) {
+            text[n++] = (char)(t->bits >> 16 & 0xff);
+            text[n++] = (char)(t->bits >> 8 & 0xff);
+            text[n++] = (char)(t->bits & 0xff);
+            t->bits = 0;
+            t->state = 0;
+        }
+        if (n > sizeof text - 4) {
+            TRY(buf_add(out, text, n));
+            n = 0;
+        }
+    }
+    if (last)
+        n += end_group(t, text + n);
+    return buf_add(out, text, n);
+}
+
+/* Of quoted-printable. What is held back stands in `keep`: white space and a CR, or what follows a "=" with it. */
+enum { TEXT, BLANK, CR, EQUALS, DIGIT, EQUALS_BLANK, EQUALS_CR };
+
+static int release(struct transfer *t, struct buf *out)
+{
+    size_t n = t->held;
+
+    t->held = 0;
+    t->state = TEXT;
+    return buf_add(out, t->keep, n);
+}
+
+static int hold(struct transfer *t, char c, unsigned state, struct buf *out)
+{
+    if (t->held == sizeof t->keep)
+        TRY(release(t, out));
+    t->keep[t->held++] = c;
+    t->state = state;
+    return 0;
+}
+
+static int line_end(struct transfer *t, const char *end, struct buf *out)
+{
+    t->held = 0;
+    t->state = TEXT;
+    return buf_adds(out, end);
+}
+
+/* One octet that is no part of an escape. */
+static int take_text(struct transfer *t, char c, struct buf *out)
+{
+    if (c == '\n')
+        return line_end(t, t->state == CR ? "\r\n" : "\n", out);
+    if (t->state == CR || (t->state == BLANK && c != ' ' && c != '\t' && c != '\r'))
+        TRY(release(t, out));
+    if (c == ' ' || c == '\t')
+        return hold(t, c, BLANK, out);
+    if (c == '\r')
+        return hold(t, c, CR, out);
+    return c == '=' ? hold(t, c, EQUALS, out) : buf_addc(out, c);
+}
+
+/* One octet behind a "=" that is held: a digit, or white space and the end of the line. */
+static int take_escape(struct transfer *t, char c, struct buf *out)
+{
+    bool blank = c == ' ' || c == '\t';
+
+    if (t->state == EQUALS && hex_value(c) >= 0)
+        return hold(t, c, DIGIT, out);
+    if (t->state == DIGIT && hex_value(c) >= 0) {
+        c = (char)(hex_value(t->keep[1]) << 4 | hex_value(c));
+        t->held = 0;
+        t->state = TEXT;
+        return buf_addc(out, c);
+    }
+    if (t->state != DIGIT && c == '\n')
+        return line_end(t, "", out);
+    if ((t->state == EQUALS || t->state == EQUALS_BLANK) && (blank || c == '\r') && t->held < sizeof t->keep)
+        return hold(t, c, blank ? EQUALS_BLANK : EQUALS_CR, out);
+    t->broken = true;
+    TRY(release(t, out));
+    return take_text(t, c, out);
+}
+
+static int push_quoted_printable(struct transfer *t, struct slice in, bool last, struct buf *out)
+{
+    while (in.n > 0) {
+        size_t n = 0;
+
+        while (t->state == TEXT && n < in.n && in.p[n] != '=' && in.p[n] != ' ' && in.p[n] != '\t' && in.p[n] != '\r')
+            n++;
+        if (n > 0) {
+            TRY(buf_add(out, in.p, n));
+            in = slice_skip(in, n);
+            continue;
+        }
+        TRY(t->state >= EQUALS ? take_escape(t, in.p[0], out) : take_text(t, in.p[0], out));
+        in = slice_skip(in, 1);
+    }
+    if (!last)
+        return 0;
+    t->broken = t->broken || t->state == DIGIT;
+    if (t->state == DIGIT || t->state == CR)
+        return release(t, out);
+    return line_end(t, "", out); /* white space at the end, or a soft line end */
+}
+
+int transfer_push(struct transfer *t, struct slice in, bool last, struct buf *out)
+{
+    switch (t->coding) {
+    case MIME_BASE64:
+        return push_base64(t, in, last, out);
+    case MIME_QUOTED_PRINTABLE:
+        return push_quoted_printable(t, in, last, out);
+    case MIME_7BIT:
+    case MIME_8BIT:
+    case MIME_BINARY:
+    case MIME_UNKNOWN_ENCODING:
+        break;
+    }
+    return buf_add(out, in.p, in.n);
+}
