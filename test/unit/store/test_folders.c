@@ -342,12 +342,13 @@ static void test_rename_inbox(void **ctx)
     uidvalidity = status("INBOX").uidvalidity;
     uidnext = status("INBOX").uidnext;
     assert_int_equal(create("INBOX/child"), 0);
+    file_write(in_box("new/3.x"), "Subject: x\n\nx\n", 14); /* not seen by anybody yet */
     assert_int_equal(rename_to("inbox", "old"), 0);
     assert_int_equal(status("INBOX").messages, 0);
     assert_int_equal(status("INBOX").uidvalidity, uidvalidity);
     assert_true(status("INBOX").uidnext >= uidnext);
-    assert_int_equal(status("old").messages, 2);
-    assert_int_equal(status("old").unseen, 1);
+    assert_int_equal(status("old").messages, 3);
+    assert_int_equal(status("old").unseen, 2);
     assert_true(is_there("INBOX/child"));
 }
 
