@@ -430,6 +430,7 @@ void pop3_server_opened(struct pop3_server *s, int code, struct pop3_message *me
     }
     s->messages = messages;
     s->count = count;
+    s->errors = 0;
     pop3_go(s, POP3_TRANSACTION);
     pop3_say(s, "+OK %zu message%s", count, count == 1 ? "" : "s");
     settle(s);
@@ -439,6 +440,8 @@ void pop3_server_sent(struct pop3_server *s, int code)
 {
     if (code < 0)
         pop3_fail(s, code == -ENOENT ? "The message has gone" : "[SYS/TEMP] The message cannot be read now");
+    else
+        s->errors = 0;
     settle(s);
 }
 
