@@ -4,12 +4,13 @@
 #include "facteur/base/codec.h"
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
+#include "facteur/flow/mailboxes.h"
 #include "facteur/io/timer.h"
 
 #include <errno.h>
 #include <sys/resource.h>
 
-enum { WRITE_JOBS = 2, SYNC_JOBS = 3, SYNC_SHARE = 64 /* files that are worth a job of their own */, OPEN_MOST = 4000 };
+enum { WRITE_JOBS = 2, SYNC_JOBS = 2, SYNC_SHARE = 64 /* files that are worth a job of their own */, OPEN_MOST = 4000 };
 
 struct local {
     struct flow *f;
@@ -29,6 +30,7 @@ struct local_item {
     struct link link;
     struct active *a;
     struct maildir_delivery d;
+    uint64_t stored; /* in the mailbox after it; 0: not asked for */
     int code;
     struct err err;
 };
@@ -40,9 +42,19 @@ struct local_job {
     struct spool *spool;
     struct link items;
     size_t count;
+    int64_t began_us; /* nothing of it was written before */
 };
 
 /* --- writing --- */
+
+static void ask_usage(struct maildirs *m, struct local_item *item)
+{
+    uint64_t octets, messages;
+    struct err e;
+
+    if (item->d.quota > 0 && item->code == 0 && maildir_usage(m, item->d.user, &octets, &messages, &e) == 0)
+        item->stored = octets;
+}
 
 static void run_write(struct job *job)
 {
@@ -57,6 +69,7 @@ static void run_write(struct job *job)
             item->d.twin = before->d.twin != NULL ? before->d.twin : &before->d;
         before = item;
         item->code = maildir_deliver(j->maildirs, j->spool, &item->d, &item->err);
+        ask_usage(j->maildirs, item);
     }
 }
 
@@ -67,6 +80,16 @@ static void log_delivered(const struct local_item *item)
     base32_u64(item->d.id, id);
     LOG(INFO, "delivered", kv_str("queue", id), kv_str("to", item->d.user), kv_str("file", item->d.name),
         kv_num("delay_ms", clock_wall_ms() - item->d.received_ms));
+}
+
+/* Whoever reads this mailbox now hears of it, before it is durable: until then the queue has it too. */
+static void tell_readers(struct mailboxes *m, const struct local_item *item, int64_t began_us)
+{
+    if (m == NULL)
+        return;
+    mailboxes_delivered(m, item->d.user, item->d.name, item->d.wire_size, item->d.received_ms,
+                        item->d.maybe_there ? 0 : began_us);
+    mailboxes_filled(m, item->d.user, item->stored, item->d.quota);
 }
 
 static void report_failure(struct local_item *item)
@@ -105,6 +128,7 @@ static void write_done(void *owner, struct job *job)
             continue;
         }
         log_delivered(item);
+        tell_readers(l->f->mailboxes, item, j->began_us);
         l->soon = l->soon || item->d.maybe_there;
         list_push(&l->written, &item->link);
         l->written_count++;
@@ -142,6 +166,7 @@ static void start_write(struct local *l)
     }
     l->open += j->count;
     l->writing++;
+    j->began_us = clock_mono_us();
     job_start(l->f->pool, JOB_DISK, NULL, &j->job);
 }
 
