@@ -69,10 +69,11 @@ static bool uidl_valid(struct slice s)
     return s.n > 0 && s.n <= DOVECOT_UIDL;
 }
 
-/* "<uid> [<key><value> …] :<name>", in the old days "<uid> <name>". */
+/* "<uid> [<key><value> …] :<name>", in the old days "<uid> <name>". A UIDL without a value is the name. */
 static bool parse_record(struct slice line, bool old, struct dovecot_record *ret)
 {
     struct slice word;
+    bool named = false;
 
     *ret = (struct dovecot_record){ 0 };
     if (!slice_cut(&line, ' ', &word))
@@ -82,10 +83,13 @@ static bool parse_record(struct slice line, bool old, struct dovecot_record *ret
         (void)slice_cut(&line, ' ', &word);
         if (word.n > 1 && word.p[0] == 'P' && uidl_valid(slice_skip(word, 1)))
             ret->uidl = slice_skip(word, 1);
+        named = named || slice_is(word, "P");
     }
     if (!old)
         line = slice_skip(line, 1);
     (void)slice_cut(&line, ':', &ret->name);
+    if (named && uidl_valid(ret->name))
+        ret->uidl = ret->name;
     return ret->uid != 0 && ret->uid != UINT32_MAX && ret->name.n > 0 && slice_find(ret->name, '/') < 0;
 }
 

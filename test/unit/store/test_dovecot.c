@@ -52,7 +52,7 @@ static void test_uidlist(void **ctx)
 
     (void)ctx;
     put("dovecot-uidlist", "3 V1795333111 N8 G60f46d33f69b026bc943000083ecc375\n"
-                           "1 :1795333110.M872833P17353.vm,S=23,W=25\n"
+                           "1 P :1795333110.M872833P17353.vm,S=23,W=25\n"
                            "2 W25 P00000abc.def S23 :1795333110.M873937P17353.vm,S=23,W=25\n"
                            "4 Phas~all!chars :z:2,S\n"
                            "3 :not-ascending\n"
@@ -71,6 +71,8 @@ static void test_uidlist(void **ctx)
     assert_string_equal(l.guid, "60f46d33f69b026bc943000083ecc375");
     assert_int_equal(l.count, 4);
     assert_int_equal(uid_of(&l, "1795333110.M872833P17353.vm,S=23,W=25"), 1);
+    r = dovecot_uidlist_find(&l, slice_str("1795333110.M872833P17353.vm,S=23,W=25"));
+    assert_true(slice_is(r->uidl, "1795333110.M872833P17353.vm,S=23,W=25")); /* pop3_uidl_format = %g */
     r = dovecot_uidlist_find(&l, slice_str("1795333110.M873937P17353.vm,S=23,W=25"));
     assert_non_null(r);
     assert_int_equal(r->uid, 2);
