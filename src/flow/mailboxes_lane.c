@@ -19,6 +19,7 @@ static void lane_run(struct job *job)
         return;
     }
     a->open_code = 0;
+    j->rebuilt = false;
     if (a->index == NULL)
         a->open_code = index_open(a->maildirs, a->state, a->user, &a->options, &a->index, &j->err);
     if (a->open_code < 0) {
@@ -27,7 +28,7 @@ static void lane_run(struct job *job)
         return;
     }
     j->code = j->run(j, a->index);
-    a->was_rebuilt = index_was_rebuilt(a->index);
+    j->rebuilt = index_was_rebuilt(a->index);
 }
 
 /* --- on the loop --- */
@@ -75,9 +76,8 @@ static void report(struct account *a, const struct account_job *j)
 {
     if (a->open_code < 0)
         LOG(ERROR, "index-not-opened", kv_str("user", a->user), kv_str("reason", j->err.text));
-    if (!a->was_rebuilt)
+    if (!j->rebuilt)
         return;
-    a->was_rebuilt = false;
     a->m->rebuilt++;
     LOG(WARNING, "index-rebuilt", kv_str("user", a->user),
         kv_str("reason", "index.db was damaged or missing; it has been made again from the Maildir"));

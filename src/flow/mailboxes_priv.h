@@ -25,6 +25,7 @@
 
 enum {
     MAILBOXES_POLL_MS = 30 * 1000, /* where directories cannot be watched, and after a failed look */
+    MAILBOXES_LOOKS = 2,           /* looks that follow a change, for what the file system's clock has hidden */
     RESERVE_AHEAD = 256,           /* UIDs kept ready for arrivals: as many are skipped after a kill, at most */
     PATH_LENGTH = 4096
 };
@@ -68,8 +69,7 @@ struct account {
     unsigned writers;             /* jobs that have begun and may give UIDs */
     int64_t written_us;           /* when the last of them ended */
     bool busy, closing;           /* a job runs; it is the one that closes the index */
-    bool was_rebuilt;             /* results of the job */
-    int open_code;
+    int open_code;                /* a result of the job */
 };
 
 /* --- mailboxes.c --- */

@@ -73,7 +73,7 @@ static void answer(struct link *asks, int code, struct open_mailbox *b, const st
 
 /* --- on the loop: what was found --- */
 
-static void look_again(void *owner)
+static void look(void *owner)
 {
     struct open_mailbox *b = owner;
 
@@ -81,13 +81,33 @@ static void look_again(void *owner)
         refresh_ask(b, NULL);
 }
 
-static void poll_later(struct open_mailbox *b)
+static void on_watch(void *owner)
+{
+    struct open_mailbox *b = owner;
+
+    b->looks = 0;
+    look(b);
+}
+
+static void look_after(struct open_mailbox *b, int64_t ms)
 {
     if (b->gone)
         return;
     if (b->timer == NULL)
-        b->timer = timer_new(b->account->m->f->loop, look_again, b);
-    timer_set(b->timer, MAILBOXES_POLL_MS);
+        b->timer = timer_new(b->account->m->f->loop, look, b);
+    timer_set(b->timer, ms);
+}
+
+/* A change within one tick of the file system's clock can hide behind another (store/index_sync): soon it cannot any
+ * more; in a large folder, which is not read that often, later. */
+static void look_later(struct open_mailbox *b)
+{
+    static const int64_t after_ms[MAILBOXES_LOOKS] = { 250, 5500 };
+
+    if (b->watch == NULL)
+        look_after(b, MAILBOXES_POLL_MS);
+    else if (b->looks < MAILBOXES_LOOKS)
+        look_after(b, after_ms[b->looks++]);
 }
 
 static void watch(struct open_mailbox *b, struct slice path)
@@ -100,7 +120,7 @@ static void watch(struct open_mailbox *b, struct slice path)
         return;
     (void)snprintf(cur, sizeof cur, "%.*s/cur", SLICE_ARG(path));
     (void)snprintf(new, sizeof new, "%.*s/new", SLICE_ARG(path));
-    if (watch_new(b->account->m->f->loop, paths, 2, look_again, b, &b->watch) < 0)
+    if (watch_new(b->account->m->f->loop, paths, 2, on_watch, b, &b->watch) < 0)
         LOG(DEBUG, "mailbox-polled", kv_str("user", b->account->user), kv_str("mailbox", b->name));
 }
 
@@ -149,7 +169,7 @@ static void failed(struct mailbox_refresh *r)
     }
     LOG(WARNING, "mailbox-not-read", kv_str("user", b->account->user), kv_str("mailbox", b->name),
         kv_str("reason", r->j.err.text));
-    poll_later(b);
+    look_after(b, MAILBOXES_POLL_MS);
 }
 
 static void found(struct mailbox_refresh *r)
@@ -162,8 +182,8 @@ static void found(struct mailbox_refresh *r)
         loaded(r);
     else
         box_apply(b, &r->j.changes, NULL, false);
-    if (r->j.code >= 0 && b->watch == NULL)
-        poll_later(b);
+    if (r->j.code >= 0)
+        look_later(b);
 }
 
 static void done(void *owner, struct account_job *j)
@@ -171,8 +191,8 @@ static void done(void *owner, struct account_job *j)
     struct mailbox_refresh *r = LIST_ENTRY(j, struct mailbox_refresh, j);
     struct open_mailbox *b = owner, *twin;
 
-    if (j->code == MORE) {
-        if (r->whole)
+    if (j->code == MORE || (j->code == DONE && r->whole && j->rebuilt)) {
+        if (r->whole) /* it was not the whole list */
             mailbox_changes_clear(&j->changes);
         else
             box_apply(b, &j->changes, NULL, false);

@@ -77,7 +77,7 @@ struct account_job {
     struct job mark; /* in the scope */
     struct link in_lane;
     struct account *account;
-    bool begun, started_again, held;
+    bool begun, started_again, held, rebuilt;
 };
 void account_start(struct account *a, struct job_scope *scope, struct account_job *j);
 /* From `done` after MORE: the job waits (for output to drain); account_start goes on with it, account_drop ends it. */
@@ -102,7 +102,8 @@ struct open_mailbox {
     struct mailbox_refresh *refresh; /* queued or running; or NULL */
     struct link asks;                /* for the refresh after this one */
     struct watch *watch;
-    struct timer *timer;   /* where there is no watch */
+    struct timer *timer;   /* for the next look */
+    unsigned looks;        /* how many have followed the last change */
     uint32_t reserved;     /* UIDs below may be given away */
     uint32_t recent_noted; /* first_recent as the index has it */
     unsigned work;         /* of enum box_work: what is to be done in the background */
