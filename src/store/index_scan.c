@@ -161,7 +161,8 @@ static int read_some(struct folder *f, struct index_scan *s, int64_t since)
             s->place++;
             continue;
         }
-        take_name(s, entry->d_name);
+        if (entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN)
+            take_name(s, entry->d_name);
         if (n % CHECK_EVERY == 0 && index_slice_over(since))
             return MORE;
     }

@@ -160,8 +160,8 @@ static void tell_news(struct folder *f, struct mailbox_changes *ret)
 
 int index_tell(struct index *x, struct folder *f, struct mailbox_changes *ret, struct err *e)
 {
-    if (f->rebuilt && (f->must_scan || f->scan != NULL))
-        return 0; /* when all is known again */
+    if (ret == NULL || (f->rebuilt && (f->must_scan || f->scan != NULL)))
+        return 0; /* later; when all is known again */
     if (f->rebuilt)
         TRY(tell_all(x, f, ret, e));
     else
