@@ -232,7 +232,8 @@ void imap_server_feed(struct imap_server *s, struct slice octets)
     if (s->take == NULL || octets.n == 0)
         return;
     if (s->kept.n > 0) {
-        buf_drop(&s->kept, s->kept_at);
+        if (s->kept_at > 0) /* a line that comes octet by octet is not moved each time */
+            buf_drop(&s->kept, s->kept_at);
         s->kept_at = 0;
         kept_all = buf_add(&s->kept, octets.p, octets.n) == 0;
         octets = buf_slice(&s->kept);

@@ -173,6 +173,8 @@ static void end_foreign(struct imap_server *s, struct slice start)
     s->ending = true;
 }
 
+enum { SHOWN_OF_VERB = 16, SHOWN_OF_UNKNOWN = 8 };
+
 static void start_work(struct imap_server *s)
 {
     if (s->work != NULL)
@@ -268,13 +270,11 @@ static struct slice shown_of(const struct imap_command *c, struct slice text)
 {
     size_t n = c->tag.n + 1;
 
-    if (c->verb == IMAP_VERB_COUNT)
-        return slice_head(text, c->tag.n > 0 ? n + 8 : 8);
-    if (!imap_is_secret(c->verb))
+    if (c->verb != IMAP_VERB_COUNT && !imap_is_secret(c->verb))
         return text;
-    while (n < text.n && text.p[n] != ' ')
+    while (n < text.n && text.p[n] != ' ' && n < c->tag.n + 1 + SHOWN_OF_VERB)
         n++;
-    return slice_head(text, n);
+    return c->tag.n > 0 ? slice_head(text, n) : slice_head(text, SHOWN_OF_UNKNOWN);
 }
 
 static void complete(struct imap_server *s, struct slice text)
