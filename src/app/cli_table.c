@@ -56,6 +56,12 @@ static const struct cli_command commands[] = {
     { "queue delete", "[ID...]", 0, CLI_ARGUMENTS, "Remove messages without telling anybody",
       "Nobody gets a bounce. A message that is being delivered at this moment is left alone.", delete_options,
       cli_run_queue_delete },
+    { "mailbox list", "USER", 1, 1, "List a user's mailboxes with what is in them", NULL, json, cli_run_mailbox_list },
+    { "mailbox quota", "USER", 1, 1, "Show how much a user has stored, and may", NULL, json, cli_run_mailbox_quota },
+    { "mailbox rebuild", "USER", 1, 1, "Make a user's index anew from the Maildir",
+      "Messages keep their UIDs, so no client downloads anything again. Never needed by itself: a damaged index is\n"
+      "noticed and rebuilt.",
+      none, cli_run_mailbox_rebuild },
     { "tls self-signed", "NAME...", 1, CLI_ARGUMENTS, "Make a self-signed certificate for host names or addresses",
       "For tests and first starts: mail clients will ask whether to trust it.", self_signed_options,
       cli_run_tls_self_signed },

@@ -251,6 +251,7 @@ static int open_control(struct server *s, struct err *e)
                                .queue = s->flow.queue,
                                .spool = s->flow.spool,
                                .history = s->flow.history,
+                               .flow = &s->flow,
                                .ctx = s,
                                .status = server_status,
                                .reload = reload,

@@ -24,6 +24,23 @@ static json_t *stalls_json(const struct server *s)
                      "turns", number(stalls.turns));
 }
 
+static json_t *peers_json(struct peers *peers)
+{
+    const struct peers_stats *stats = peers_stats(peers);
+
+    return json_pack("{so,so,so,so,so}", "open", number(stats->open), "connections", number(stats->connections),
+                     "logins", number(stats->logins), "login_failures", number(stats->login_failures), "refused",
+                     number(stats->refused));
+}
+
+static json_t *mailboxes_json(const struct flow *f)
+{
+    struct mailboxes_stats m = mailboxes_stats(f->mailboxes);
+
+    return json_pack("{so,so,so,so,so}", "accounts", number(m.accounts), "open", number(m.mailboxes), "views",
+                     number(m.views), "arrivals", number(m.arrivals), "rebuilt", number(m.rebuilt));
+}
+
 static json_t *sessions_json(const struct server *s)
 {
     struct smtp_service_stats stats = smtp_service_stats(s->smtp);
@@ -90,6 +107,9 @@ json_t *server_status(void *server)
 
     (void)json_object_set_new(status, "listeners", server_listeners_json(s));
     (void)json_object_set_new(status, "sessions", sessions_json(s));
+    (void)json_object_set_new(status, "imap", peers_json(s->imap));
+    (void)json_object_set_new(status, "pop3", peers_json(s->pop3));
+    (void)json_object_set_new(status, "mailboxes", mailboxes_json(&s->flow));
     (void)json_object_set_new(status, "mail", mail_json(&s->flow));
     (void)json_object_set_new(status, "relay", relay_json(&s->flow));
     (void)json_object_set_new(status, "dns", dns_json(&s->flow));

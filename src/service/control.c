@@ -40,10 +40,17 @@ struct verb {
 static void ask_reload(struct control_client *cl, const json_t *request);
 
 static const struct verb verbs[] = {
-    { "status", control_ask_status },           { "reload", ask_reload },
-    { "queue-list", control_queue_list },       { "queue-show", control_queue_show },
-    { "queue-history", control_queue_history }, { "queue-body", control_queue_body },
-    { "queue-flush", control_queue_flush },     { "queue-delete", control_queue_delete },
+    { "status", control_ask_status },
+    { "reload", ask_reload },
+    { "queue-list", control_queue_list },
+    { "queue-show", control_queue_show },
+    { "queue-history", control_queue_history },
+    { "queue-body", control_queue_body },
+    { "queue-flush", control_queue_flush },
+    { "queue-delete", control_queue_delete },
+    { "mailbox-list", control_mailbox_list },
+    { "mailbox-quota", control_mailbox_quota },
+    { "mailbox-rebuild", control_mailbox_rebuild },
 };
 
 /* What a program is told beside the sentence. */
@@ -157,14 +164,10 @@ static void run_job(struct job *job)
     j->code = j->ask(j);
 }
 
-static void job_done(void *owner, struct job *job)
+void control_end(struct control_job *j)
 {
-    struct control *c = owner;
-    struct control_job *j = LIST_ENTRY(job, struct control_job, job);
     struct control_client *cl = j->client;
 
-    if (j->then != NULL)
-        j->then(&c->env, j);
     if (cl == NULL)
         return;
     j->client = NULL;
@@ -173,19 +176,37 @@ static void job_done(void *owner, struct job *job)
     pump(cl);
 }
 
-static void job_drop(struct job *job)
+static void job_done(void *owner, struct job *job)
 {
+    struct control *c = owner;
     struct control_job *j = LIST_ENTRY(job, struct control_job, job);
 
+    if (j->then != NULL)
+        j->then(&c->env, j);
+    control_end(j);
+}
+
+void control_job_free(struct control_job *j)
+{
     json_decref(j->answer);
     mem_free(j->sender);
     mem_free(j);
 }
 
-void control_start(struct control_client *cl, enum job_class cls, struct control_job *j)
+static void job_drop(struct job *job)
+{
+    control_job_free(LIST_ENTRY(job, struct control_job, job));
+}
+
+void control_begin(struct control_client *cl, struct control_job *j)
 {
     j->client = cl;
     cl->job = j;
+}
+
+void control_start(struct control_client *cl, enum job_class cls, struct control_job *j)
+{
+    control_begin(cl, j);
     j->job.run = run_job;
     j->job.done = job_done;
     j->job.drop = job_drop;

@@ -35,6 +35,10 @@ void control_refuse(struct control_client *cl, const char *code, const char *tex
 
 /* Starts the question; the answer comes by itself. */
 void control_start(struct control_client *cl, enum job_class cls, struct control_job *j);
+/* The same for a question that is asked elsewhere: begun here, and ended with j->answer or j->code once. */
+void control_begin(struct control_client *cl, struct control_job *j);
+void control_end(struct control_job *j);
+void control_job_free(struct control_job *j);
 const struct control_env *control_env(const struct control_client *cl);
 
 /* The requests of the queue: control_queue.c. */
@@ -45,6 +49,11 @@ void control_queue_history(struct control_client *cl, const json_t *request);
 void control_queue_body(struct control_client *cl, const json_t *request);
 void control_queue_flush(struct control_client *cl, const json_t *request);
 void control_queue_delete(struct control_client *cl, const json_t *request);
+
+/* The requests of the mailboxes: control_mailbox.c. */
+void control_mailbox_list(struct control_client *cl, const json_t *request);
+void control_mailbox_quota(struct control_client *cl, const json_t *request);
+void control_mailbox_rebuild(struct control_client *cl, const json_t *request);
 
 /* JSON: control_json.c. A text is cut at CONTROL_TEXT_MAX; octets that are no UTF-8 become \xNN. NULL gives null. */
 json_t *control_json_text(const char *text);

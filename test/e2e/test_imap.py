@@ -152,3 +152,23 @@ def test_users_are_apart(t):
         c.append("INBOX", message("mine"))
     with client(s, BERT, select="INBOX") as c:
         assert c.uids() == []
+
+
+def test_mailbox_commands(t):
+    s = server(t, {"users": {ANNA: {"quota": "1 MiB"}}})
+    with client(s, select="INBOX") as c:
+        c.append("INBOX", message("one"))
+        c.append("Sent", message("two"), r"(\Seen)")
+        boxes = {b["name"]: b for b in s.json("mailbox", "list", "anna")}
+        assert (boxes["INBOX"]["messages"], boxes["INBOX"]["unseen"]) == (1, 1) and boxes["Sent"]["unseen"] == 0, boxes
+        assert boxes["Trash"]["special"] == "trash" and "INBOX" in s.run("mailbox", "list", ANNA).stdout
+        quota = s.json("mailbox", "quota", ANNA)
+        assert quota["messages"] == 2 and quota["quota"] == 1 << 20, quota
+        assert c.do("GETQUOTAROOT INBOX").find(rb'QUOTA "" \(STORAGE 1 1024\)')
+        s.run("mailbox", "rebuild", ANNA)
+        c.append("INBOX", message("three"))
+        assert c.uids() == [1, 2]
+        big = message("big", "x" * 70 + "\r\n")
+        assert b"[OVERQUOTA]" in c.append("INBOX", big + b"y" * 1048576, status="NO").final
+    assert s.json("status")["mailboxes"]["accounts"] == 1
+    assert "no such user" in s.run("mailbox", "list", "nobody", check=False).stderr

@@ -9,8 +9,7 @@
 #ifndef FACTEUR_SERVICE_CONTROL_H
 #define FACTEUR_SERVICE_CONTROL_H
 
-#include "facteur/io/job.h"
-#include "facteur/io/loop.h"
+#include "facteur/flow/flow.h"
 #include "facteur/store/history.h"
 #include "facteur/store/queue.h"
 #include "facteur/store/spool.h"
@@ -36,6 +35,7 @@ struct control_env {
     struct queue *queue;
     struct spool *spool;
     struct history *history;
+    const struct flow *flow; /* for the mailboxes; NULL: there are none */
     void *ctx;
     json_t *(*status)(void *ctx); /* a new object: the answer's "status"; its "queue" gets the database's counts */
     /* Loads the policy anew: 0, or negative with the reasons (lines) in messages. Warnings may stand there at 0. */
@@ -62,6 +62,9 @@ void control_close(struct control **c);
  *   {"do": "queue-history", "id": ID}                    → "events": […]
  *   {"do": "queue-body", "id": ID, "offset": N?}         → "size": N, "data": base64
  *   {"do": "queue-flush", "id": ID?}                     → "flushed": ID or "all"
- *   {"do": "queue-delete", "id": ID}                     → "deleted": ID (busy: it is being delivered now) */
+ *   {"do": "queue-delete", "id": ID}                     → "deleted": ID (busy: it is being delivered now)
+ *   {"do": "mailbox-list", "user": U}                    → "mailboxes": [{…}]
+ *   {"do": "mailbox-quota", "user": U}                   → "octets": N, "messages": N, "quota": N or null
+ *   {"do": "mailbox-rebuild", "user": U}                 → "rebuilt": U */
 
 #endif
