@@ -320,23 +320,26 @@ static bool is_empty_line(struct slice line)
     return line.n == 0 || line.p[0] == '\n' || (line.n == 2 && line.p[0] == '\r' && line.p[1] == '\n');
 }
 
-/* The fields that are named (or are not), and the empty line, which is always there (RFC 9051 6.4.5.1). */
+/* The fields that are named (or are not), and the empty line. A header without one gets it only at the top, when fields
+ * are named: RFC 9051 6.4.5.1 leaves it out, Dovecot's clients know it so. */
 static int choose_fields(struct slice header, const struct imap_section *section, struct buf *out)
 {
-    bool wanted = false, after_cr = false;
+    bool wanted = section->text == SECTION_FIELDS_NOT, after_cr = false;
 
     while (header.n > 0) {
         ptrdiff_t lf = slice_find(header, '\n');
         struct slice line = slice_head(header, lf < 0 ? header.n : (size_t)lf + 1);
 
         if (is_empty_line(line))
-            break;
+            return buf_add(out, "\r\n", 2);
         if (line.p[0] != ' ' && line.p[0] != '\t')
             wanted = is_wanted(section, line);
         if (wanted)
             TRY(add_lines(line, &after_cr, out));
         header = slice_skip(header, line.n);
     }
+    if (section->text == SECTION_FIELDS_NOT || section->depth > 0)
+        return 0;
     if (out->n > 0 && out->p[out->n - 1] != '\n')
         TRY(buf_add(out, "\r\n", 2));
     return buf_add(out, "\r\n", 2);
@@ -408,7 +411,6 @@ static int find_binary(struct message_file *f, const struct mime_part *p, struct
         return 0;
     if (p->coding == MIME_UNKNOWN_ENCODING)
         return -EOPNOTSUPP;
-    s->binary = p->coding != MIME_7BIT && p->coding != MIME_8BIT;
     if (p->coding != MIME_BASE64 && p->coding != MIME_QUOTED_PRINTABLE)
         return 0;
     s->decode = true;
@@ -481,8 +483,7 @@ int section_find(struct message_file *f, const struct imap_fetch_item *item, str
         code = find_in_part(f, item, &s);
     if (code < 0)
         return code;
-    if (item->kind == FETCH_BINARY && item->section.depth == 0)
-        s.binary = true;
+    s.binary = item->kind == FETCH_BINARY;
     s.left = s.length;
     if (item->partial) {
         s.skip = item->offset < s.length ? item->offset : s.length;
