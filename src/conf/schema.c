@@ -257,7 +257,9 @@ static const struct field limits_fields[] = {
     { "connections", &type_count, AT(limits.connections), .preset = "2000", RANGE(1, 100000), .example = "256",
       .meaning = "Connections open at a time, in all." },
     { "connections_per_address", &type_count, AT(limits.connections_per_address), .preset = "20", RANGE(1, 100000),
-      .example = "50", .meaning = "The same from one address; a network (/24, /64) may have three times as many." },
+      .example = "50",
+      .meaning = "The same from one address; a network (/24, /64) may have three times as many. IMAP and "
+                 "POP3 sessions that have logged in do not count here." },
     { "connection_rate", &type_count, AT(limits.connection_rate), .preset = "100", RANGE(0, 1000000), .example = "600",
       .meaning = "New connections a minute from one address; 0: no limit." },
     { "message_rate", &type_count, AT(limits.message_rate), .preset = "300", RANGE(0, 1000000), .example = "60",

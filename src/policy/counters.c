@@ -169,7 +169,7 @@ bool counters_connect(struct counters *c, const struct config *config, const str
     return true;
 }
 
-void counters_disconnect(struct counters *c, const struct ip *ip)
+void counters_known(struct counters *c, const struct ip *ip)
 {
     struct entry *address = entry_of(c, ip, false);
 
@@ -179,7 +179,17 @@ void counters_disconnect(struct counters *c, const struct ip *ip)
 
         site->open -= site->open > 0;
     }
+}
+
+void counters_disconnect_known(struct counters *c)
+{
     c->open -= c->open > 0;
+}
+
+void counters_disconnect(struct counters *c, const struct ip *ip)
+{
+    counters_known(c, ip);
+    counters_disconnect_known(c);
 }
 
 struct verdict counters_message(struct counters *c, const struct config *config, const struct ip *ip)

@@ -64,6 +64,10 @@ static struct verdict judged(struct peer *p, const struct conf_user *user, enum 
         return v;
     }
     p->client.user = user;
+    if (p->counted && !p->known) {
+        p->known = true;
+        counters_known(f->counters, &p->client.ip);
+    }
     peers_stats(p->peers)->logins++;
     LOG(INFO, "login", kv_str("session", p->client.session), kv_str("client", p->client.address),
         kv_str("user", user->name), kv_str("mechanism", mechanism), kv_str("tls", p->client.tls));

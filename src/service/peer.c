@@ -56,7 +56,9 @@ static void on_closed(void *owner)
 
     end_dialogue(p);
     LOG(DEBUG, "disconnected", kv_str("session", p->client.session));
-    if (p->counted)
+    if (p->known)
+        counters_disconnect_known(s->f->counters);
+    else if (p->counted)
         counters_disconnect(s->f->counters, &p->client.ip);
     list_unlink(&p->link);
     s->stats.open--;

@@ -29,6 +29,10 @@ void counters_free(struct counters **c);
  * instead (421), and nothing is to be undone. Networks in limits.rate_exempt are bound by the total alone. */
 bool counters_connect(struct counters *c, const struct config *config, const struct ip *ip, struct verdict *ret);
 void counters_disconnect(struct counters *c, const struct ip *ip);
+/* The client has logged in: many phones stand behind one address, so the connection counts in the total alone from now
+ * on, and ends with counters_disconnect_known. */
+void counters_known(struct counters *c, const struct ip *ip);
+void counters_disconnect_known(struct counters *c);
 size_t counters_connections(const struct counters *c); /* open now, all services */
 
 /* A message begins (at MAIL): 250, or 450 4.7.1 when the address has sent limits.message_rate within a minute. */

@@ -50,6 +50,7 @@ struct peer {
     struct buf proxy;
     bool open;                 /* the dialogue is there: from `open` to `end` */
     bool wants_proxy, counted, in_tls;
+    bool known; /* has logged in, and counts in the total alone */
 };
 
 struct peers_stats {

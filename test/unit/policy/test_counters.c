@@ -205,6 +205,26 @@ static void test_unix_sockets(void **state)
     assert_int_equal(counters_connections(w->counters), 0);
 }
 
+static void test_logins_count_in_the_total_alone(void **state)
+{
+    struct world *w = *state;
+    struct ip ip = ip_of("192.0.2.1");
+
+    for (int i = 0; i < 5; i++) {
+        assert_true(comes(w, "192.0.2.1", ""));
+        counters_known(w->counters, &ip);
+    }
+    assert_int_equal(counters_connections(w->counters), 5);
+    for (int i = 0; i < 3; i++)
+        assert_true(comes(w, "192.0.2.1", ""));
+    assert_false(comes(w, "192.0.2.1", "limits.connections_per_address"));
+    for (int i = 0; i < 5; i++)
+        counters_disconnect_known(w->counters);
+    for (int i = 0; i < 3; i++)
+        goes(w, "192.0.2.1");
+    assert_int_equal(counters_connections(w->counters), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +234,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_guessing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_memory_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unix_sockets, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_logins_count_in_the_total_alone, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
