@@ -328,6 +328,47 @@ static void sync_files(struct maildir_delivery *const *deliveries, size_t count,
     }
 }
 
+/* A message may have left new/ for cur/ before new/ was synced: then its name is durable with cur/. What is still in
+ * new/ was there then too, since nothing moves back. */
+static void sync_moved(struct maildirs *m, struct maildir_delivery *const *deliveries, struct opened *const *held,
+                       size_t count, int *results)
+{
+    const struct opened *synced = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        struct stat st;
+        int cur;
+
+        if (results[i] < 0 || held[i] == synced ||
+            fstatat(held[i]->dir_new, deliveries[i]->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            continue;
+        cur = opened_dir(m, deliveries[i]->user, "cur");
+        results[i] = cur < 0 ? cur : sys->fsync(cur);
+        if (cur >= 0)
+            (void)sys->close(cur);
+        if (results[i] == 0)
+            synced = held[i];
+    }
+}
+
+/* Removes what is not durable, also when it has been moved and renamed meanwhile. */
+static void remove_failed(struct maildirs *m, struct opened *box, const struct maildir_delivery *d)
+{
+    char name[MAILDIR_NAME];
+    bool in_cur;
+    int r = sys->unlinkat(box->dir_new, d->name);
+
+    opened_count(m, box, -1, d->size);
+    opened_stale(m, box); /* and with it the list of earlier copies */
+    if (r != -ENOENT || !earlier_find(m, box, d->id, d->seq, &in_cur, name))
+        return;
+    r = opened_dir(m, d->user, in_cur ? "cur" : "new");
+    if (r >= 0) {
+        (void)sys->unlinkat(r, name);
+        (void)sys->close(r);
+    }
+}
+
 void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries, size_t count, int *results)
 {
     struct opened **held = mem_array(count, sizeof(struct opened *));
@@ -344,17 +385,14 @@ void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries
     qsort(sorted, count, sizeof(struct opened *), by_pointer);
     if (!durable)
         sync_directories(sorted, count, codes);
-    for (size_t i = 0; i < count; i++) {
-        if (held[i] == NULL)
-            continue;
-        if (results[i] == 0)
+    for (size_t i = 0; i < count; i++)
+        if (held[i] != NULL && results[i] == 0)
             results[i] = code_of(sorted, codes, count, held[i]);
-        if (results[i] < 0) {
-            (void)sys->unlinkat(held[i]->dir_new, deliveries[i]->name);
-            opened_count(m, held[i], -1, deliveries[i]->size);
-            opened_stale(m, held[i]); /* and with it the list of earlier copies */
-        }
-    }
+    if (!durable)
+        sync_moved(m, deliveries, held, count, results);
+    for (size_t i = 0; i < count; i++)
+        if (held[i] != NULL && results[i] < 0)
+            remove_failed(m, held[i], deliveries[i]);
     for (size_t i = 0; i < count; i++)
         if (held[i] != NULL)
             opened_release(m, &held[i]);
