@@ -82,12 +82,15 @@ static bool same_file(int spooled, int dir, const char *name)
 /* A spool file is durable already: a link costs no data and no sync. Copied where links are not possible. */
 static int link_file(struct spool *s, const struct maildir_delivery *d, struct target *t, struct err *e)
 {
-    int from = spool_read_open(s, d->id, e);
-    int r;
+    int r = t->earlier ? -EEXIST : spool_link(s, d->id, t->dir, t->name);
+    int from;
 
+    t->linked = r == 0;
+    if (r == 0)
+        return 0;
+    from = spool_read_open(s, d->id, e); /* also tells a missing file from a missing directory */
     if (from < 0)
         return from;
-    r = t->earlier ? -EEXIST : spool_link(s, d->id, t->dir, t->name);
     if (r == -EEXIST && same_file(from, t->dir, t->name))
         r = 0;
     t->linked = r == 0;

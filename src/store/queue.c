@@ -227,8 +227,17 @@ static int apply_done(struct queue *q, struct queue_op *op, struct err *e)
 
     (void)sqlite3_bind_int64(s, 1, (int64_t)op->id);
     (void)sqlite3_bind_int64(s, 2, op->seq);
-    TRY(db_run(q->db, s, e));
-    s = q->stmt[Q_DONE_MESSAGE];
+    return db_run(q->db, s, e);
+}
+
+/* Behind the last of several recipients of one message that are done: the message goes if it has no other. */
+static int end_message(struct queue *q, struct queue_op *op, const struct link *ops, struct err *e)
+{
+    const struct queue_op *next = LIST_ENTRY(op->link.next, struct queue_op, link);
+    sqlite3_stmt *s = q->stmt[Q_DONE_MESSAGE];
+
+    if (op->link.next != ops && next->kind == QUEUE_DONE && next->id == op->id)
+        return 0;
     (void)sqlite3_bind_int64(s, 1, (int64_t)op->id);
     TRY(db_run(q->db, s, e));
     op->message_gone = sqlite3_changes(q->db) > 0;
@@ -323,6 +332,8 @@ int queue_apply(struct queue *q, struct link *ops, struct err *e)
         if (op->kind == QUEUE_ADD && op->message->id > newest)
             newest = op->message->id;
         r = appliers[op->kind](q, op, e);
+        if (r == 0 && op->kind == QUEUE_DONE)
+            r = end_message(q, op, ops, e);
         if (r < 0)
             break;
     }
