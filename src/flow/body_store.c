@@ -60,7 +60,7 @@ static void start_job(struct body_store *b)
     b->running = true;
     b->job.run = run_piece;
     b->job.drop = piece_dropped; /* and no done: it ends also when nobody waits any more */
-    job_start(b->f->pool, JOB_DISK, NULL, &b->job);
+    job_start(b->f->pool, JOB_SPOOL, NULL, &b->job);
 }
 
 static void count_memory(struct body_store *b)

@@ -183,7 +183,7 @@ static enum stage_result check_quota(struct transaction *t, struct verdict *v)
     j->job.done = quota_done;
     j->job.drop = quota_drop;
     j->job.owner = t;
-    job_start(t->flow->pool, JOB_DISK, &t->jobs, &j->job);
+    job_start(t->flow->pool, JOB_SPOOL, &t->jobs, &j->job);
     return STAGE_WAIT;
 }
 

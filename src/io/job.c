@@ -6,20 +6,23 @@
 #include <stdlib.h>
 
 /* How many jobs of a class run at a time. QUEUE and HISTORY are lanes: one connection to one database each, and the
- * commits that wait while one runs make the next batch. DISK: two, so that a slow open or a large copy does not hold up
- * every other delivery; more only deepens the disk's own queue. SYNC: three fsyncs side by side let the file system
- * share journal commits; measured best between 2 and 4. HASH: one, which bounds both memory (a yescrypt or argon2id
+ * commits that wait while one runs make the next batch. SPOOL: two, of its own, so that no client waits behind
+ * deliveries. DISK: two, so that a slow open or a large copy does not hold up every other delivery; more only deepens
+ * the disk's own queue. SYNC: two fsyncs side by side let the file system share journal commits; many files are one
+ * job (maildir_sync). HASH: one, which bounds both memory (a yescrypt or argon2id
  * hash takes 16 to 64 MiB) and the share of the processor that guessing passwords can take from the loop. MAILBOX: two,
  * so that a user whose mail is being indexed does not hold up all the others.
  * The pool has a thread for each, so no class waits for another. */
 static const unsigned ceiling[JOB_CLASSES] = {
-    [JOB_QUEUE] = 1, [JOB_HISTORY] = 1, [JOB_DISK] = 2, [JOB_SYNC] = 3, [JOB_HASH] = 1, [JOB_MAILBOX] = 2,
+    [JOB_QUEUE] = 1, [JOB_HISTORY] = 1, [JOB_SPOOL] = 2,   [JOB_DISK] = 2,
+    [JOB_SYNC] = 2,  [JOB_HASH] = 1,    [JOB_MAILBOX] = 2,
 };
 static const char *const note[JOB_CLASSES] = {
-    [JOB_QUEUE] = "queue job done", [JOB_HISTORY] = "history job done", [JOB_DISK] = "disk job done",
-    [JOB_SYNC] = "sync job done",   [JOB_HASH] = "hash job done",       [JOB_MAILBOX] = "mailbox job done",
+    [JOB_QUEUE] = "queue job done",     [JOB_HISTORY] = "history job done", [JOB_SPOOL] = "spool job done",
+    [JOB_DISK] = "disk job done",       [JOB_SYNC] = "sync job done",       [JOB_HASH] = "hash job done",
+    [JOB_MAILBOX] = "mailbox job done",
 };
-_Static_assert(JOB_THREADS == 1 + 1 + 2 + 3 + 1 + 2, "a thread for each job that may run");
+_Static_assert(JOB_THREADS == 1 + 1 + 2 + 2 + 2 + 1 + 2, "a thread for each job that may run");
 
 struct slot {
     uv_work_t work;

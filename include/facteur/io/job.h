@@ -15,14 +15,15 @@
 enum job_class {
     JOB_QUEUE,   /* lane: the queue's database */
     JOB_HISTORY, /* lane: history.db */
-    JOB_DISK,    /* Maildir and spool files */
+    JOB_SPOOL,   /* what a client waits for: bodies written to the spool, mailboxes measured at RCPT */
+    JOB_DISK,    /* Maildir and spool files, for which nobody waits */
     JOB_SYNC,    /* fsync of delivered files */
     JOB_HASH,    /* password hashes */
     JOB_MAILBOX, /* users' indexes: flow/mailboxes keeps a lane for each user */
     JOB_CLASSES
 };
 
-enum { JOB_THREADS = 10 }; /* the sum of the classes' ceilings: 1, 1, 2, 3, 1 and 2; loop_new makes at least as many */
+enum { JOB_THREADS = 11 }; /* the sum of the classes' ceilings; loop_new makes at least as many */
 
 struct job_pool;
 struct job_scope {
