@@ -46,8 +46,8 @@ enum index_special folders_special_for(struct index *x, const char *name);
 int folders_dir_make(struct index *x, const char *dir, struct err *e) MUST_USE;
 /* It is listed no more; durable. Its files go with folders_sweep. */
 int folders_dir_remove(struct index *x, const char *dir, struct err *e) MUST_USE;
-/* Removes what was deleted, for about a slice: MORE or DONE. To be called whenever there is time (index_prepare_some);
- * costs nothing when there is nothing to do. */
+/* Removes what was deleted, for about a slice: MORE or DONE. search_fill and index_list do it; costs nothing when there
+ * is nothing to do. */
 int folders_sweep(struct index *x);
 
 #endif

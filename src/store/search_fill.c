@@ -1,4 +1,5 @@
 /* Taking messages in. */
+#include "folders_priv.h"
 #include "search_priv.h"
 
 #include "facteur/base/clock.h"
@@ -238,6 +239,8 @@ int search_fill(struct index *x, uint32_t folder, struct err *e)
 {
     int r;
 
+    if (folders_sweep(x) == MORE) /* work for the background as well */
+        return MORE;
     if (!x->options.search)
         return DONE;
     r = fill_once(x, folder, e);

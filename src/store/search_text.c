@@ -92,9 +92,9 @@ void search_text_read(int fd, uint64_t stored, uint64_t max, struct search_text 
     mime_init(&m, true);
     r = parse(fd, stored, &m);
     if (r == 0)
-        r = text_walk(&m, &source, room, &sink);
+        r = text_walk(&m, &source, UINT64_MAX, &sink);
     mime_clear(&m);
-    ret->cut = r != 0 || ret->head.n >= room || ret->body.n >= room;
+    ret->cut = r != 0;
     if (fold(&ret->head) < 0 || fold(&ret->body) < 0)
         ret->cut = true;
 }

@@ -172,10 +172,15 @@ static void test_cut(void **ctx)
     memset(text + 9, 'y', 20000);
     memcpy(text + 20009, " zebra\n\n", 9);
     put(text);
+    memcpy(text, "Content-Type: text/plain; charset=utf-8\n\n", 41); /* the limit is in the middle of a character */
+    for (size_t i = 41; i < 20000; i += 3)
+        memcpy(text + i, "\xe4\xb8\xad", 3);
+    memcpy(text + 20003, " zebra\n", 8);
+    put(text);
     put("Subject: b\n\nmonkey\n");
     fill();
-    assert_string_equal(find("zebra"), "1:2");
-    assert_string_equal(find("monkey"), "1:3");
+    assert_string_equal(find("zebra"), "1:3");
+    assert_string_equal(find("monkey"), "1:4");
     mem_free(text);
 }
 
