@@ -134,7 +134,7 @@ static void host_start_tls(void *world)
 
 static void host_close(void *world)
 {
-    peer_close(&((struct imap_session *)world)->peer);
+    peer_close(&((struct imap_session *)world)->peer, false);
 }
 
 static int64_t idle_wait(const struct imap_session *s)
@@ -222,11 +222,22 @@ static void (*const commands[IMAP_VERB_COUNT])(struct imap_session *, const stru
     [IMAP_SETQUOTA] = imap_in_quota,
 };
 
+/* What a CONDSTORE parameter or MODSEQ turns on; the client then has to know where it is (RFC 7162 section 3.1.2.1). */
+static void turn_on(struct imap_session *s, const struct imap_command *c)
+{
+    bool fresh = (c->enable & ~imap_server_enabled(s->proto) & ENABLE_CONDSTORE) != 0;
+
+    imap_server_enable(s->proto, c->enable);
+    if (fresh && s->box != NULL && c->verb != IMAP_SELECT && c->verb != IMAP_EXAMINE)
+        (void)!buf_addf(&s->out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)s->box->m.modseq);
+}
+
 static void run(void *world, const struct imap_command *c)
 {
     struct imap_session *s = world;
 
     s->command = c;
+    turn_on(s, c);
     if (s->box != NULL && s->box->gone) {
         imap_in_unselect(s);
         imap_server_selected(s->proto, false, false);
@@ -488,6 +499,7 @@ static void on_timeout(struct peer *p)
         peer_deadline(p, idle_wait(s));
         return;
     }
+    peer_log_timeout(p);
     imap_server_timeout(s->proto);
 }
 

@@ -347,7 +347,7 @@ static void fetch_done(void *owner, struct account_job *aj)
     if (r < 0 && f->in_line) {
         LOG(ERROR, "fetch-failed", kv_str("session", s->peer.client.session), kv_num("uid", f->list[f->at].uid),
             kv_str("reason", err_text(r)));
-        peer_close(&s->peer); /* in the middle of a literal: nothing else that we could say would be understood */
+        peer_close(&s->peer, false); /* in the middle of a literal: nothing else that we could say would be understood */
         return;
     }
     imap_in_done(s, r < 0 ? imap_result_of_error(r) : result_of(f));
@@ -402,6 +402,8 @@ void imap_in_fetch(struct imap_session *s, const struct imap_command *c)
     bool beyond = false;
     int r = take_messages(s, c, f, &beyond);
     struct imap_result result;
+
+    imap_in_flush(s); /* what this file makes goes out by another way */
 
     if (r == 0 && !beyond && is_plain(f) && !f->wants_vanished)
         r = say_list(s, f);
