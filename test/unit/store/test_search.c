@@ -4,6 +4,8 @@
 #include "facteur/mail/charset.h"
 #include "facteur/store/search.h"
 
+#include <sqlite3.h>
+
 #define USER "anna@example.org"
 
 static struct dir state;
@@ -306,6 +308,70 @@ static void test_lost(void **ctx)
     assert_string_equal(find("cherry"), "?");
 }
 
+/* Runs SQL over the closed index; the number it gives. */
+static int64_t run_sql(const char *sql)
+{
+    sqlite3_stmt *stmt = NULL;
+    sqlite3 *db = NULL;
+    int64_t n = -1;
+
+    index_close(&box);
+    assert_int_equal(sqlite3_open(in_dir(&state, "mail/example.org/anna/index.db"), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+    if (sqlite3_step(stmt) == SQLITE_ROW)
+        n = sqlite3_column_int64(stmt, 0);
+    (void)sqlite3_finalize(stmt);
+    (void)sqlite3_close(db);
+    open_box();
+    return n;
+}
+
+static void test_damaged(void **ctx)
+{
+    (void)ctx;
+    put("Subject: a\n\nbanana\n");
+    put("Subject: a\n\ncherry\n");
+    fill();
+    (void)run_sql("UPDATE search_body_data SET block = x'00112233' WHERE id > 10");
+    assert_string_equal(find("cherry"), "?");
+    assert_true(index_was_rebuilt(box));
+    while (index_status(box, inbox, &(struct index_status){ 0 }, NULL) == MORE)
+        continue;
+    fill();
+    assert_string_equal(find("cherry"), "2");
+    (void)run_sql("UPDATE search_done SET low = -5");
+    assert_string_equal(find("cherry"), "?");
+    assert_true(index_was_rebuilt(box));
+}
+
+/* What has gone stays in the tables until it is most of them. */
+static void test_worn(void **ctx)
+{
+    enum { MESSAGES = 2100, KEPT = 20 };
+    struct index_status s;
+    char name[128];
+
+    (void)ctx;
+    for (int i = 0; i < MESSAGES; i++) {
+        (void)snprintf(name, sizeof name, "%d.a:2,", 1700000000 + i);
+        put_file(name, "Subject: a\n\nbanana\n", 20);
+    }
+    fill();
+    assert_int_equal(run_sql("SELECT taken FROM search_count"), MESSAGES);
+    for (int i = KEPT; i < MESSAGES; i++) {
+        (void)snprintf(name, sizeof name, "mail/example.org/anna/Maildir/cur/%d.a,S=20,W=23,U=%d:2,", 1700000000 + i,
+                       i + 1);
+        assert_int_equal(unlink(in_dir(&state, name)), 0);
+    }
+    put("Subject: a\n\ncherry\n");
+    fill();
+    assert_int_equal(index_status(box, inbox, &s, NULL), DONE);
+    assert_int_equal(s.messages, KEPT + 1);
+    assert_int_equal(run_sql("SELECT taken FROM search_count"), KEPT + 1);
+    assert_string_equal(find("cherry"), "2101");
+    assert_string_equal(find("banana"), "1:20");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +382,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_parts_of_texts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_folders, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_worn, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
