@@ -19,6 +19,7 @@ static const struct {
     { SQLITE_CORRUPT, -EBADMSG }, { SQLITE_NOTADB, -EBADMSG },  { SQLITE_READONLY, -EROFS },
     { SQLITE_NOMEM, -ENOMEM },    { SQLITE_TOOBIG, -EMSGSIZE }, { SQLITE_PERM, -EACCES },
     { SQLITE_CANTOPEN, -EACCES }, { SQLITE_INTERRUPT, -EINTR }, { SQLITE_CONSTRAINT, -EEXIST },
+    { SQLITE_ERROR, -EBADMSG }, /* our SQL is always the same: a table is missing, the file is not what it was */
 };
 
 int db_fail(sqlite3 *db, int rc, struct err *e)
@@ -31,6 +32,8 @@ int db_fail(sqlite3 *db, int rc, struct err *e)
             code = codes[i].code;
     if ((primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) && db != NULL && sqlite3_system_errno(db) > 0)
         code = -sqlite3_system_errno(db); /* the kernel's own word: ENOSPC, EROFS, EDQUOT, EMFILE … */
+    if (code == -ENOENT)
+        code = -EBADMSG; /* removed under us: to callers, ENOENT is a row or a folder that is not there */
     return err_set(e, code, "%s (SQLite %d)", db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc), rc);
 }
 
