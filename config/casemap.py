@@ -1,4 +1,5 @@
-"""Writes src/mail/casemap.c: python3 config/casemap.py > src/mail/casemap.c"""
+"""Writes the table of cases:
+python3 config/casemap.py | clang-format --assume-filename=src/mail/casemap.c > src/mail/casemap.c"""
 import unicodedata
 
 
