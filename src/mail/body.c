@@ -241,7 +241,7 @@ void body_in_finish(struct body_in *b)
         return;
     if (b->state == AFTER_CR)
         bare(&st, BODY_BARE_CR);
-    if (b->line_now > 0)
+    if (b->line_now > 0 && !b->limits.open_end)
         line_end(&st);
     b->state = LINE_START;
     stage_flush(&st);

@@ -118,7 +118,7 @@ enum when imap_in_ask_append(void *world, const struct imap_command *c, const st
 {
     struct imap_session *s = world;
     struct imap_append_state *a = s->append;
-    struct body_limits limits = { .fix_bare = true };
+    struct body_limits limits = { .fix_bare = true, .open_end = true };
 
     (void)c;
     *ret = imap_ok("Ready");

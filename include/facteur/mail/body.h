@@ -33,6 +33,7 @@ struct body_limits {
     uint32_t line; /* octets with CRLF; 0: no limit */
     bool fix_bare; /* a bare LF or CR becomes a line end (old devices in trusted networks); never ends the message, and
                       a dot after it is text: neither an end nor stuffing */
+    bool open_end; /* a last line without CRLF stays so: IMAP gives back what it was given */
 };
 
 struct body_in {
@@ -57,7 +58,8 @@ void body_in_chunk(struct body_in *b, uint64_t n);
  * MORE. Never fails: a defect is noted and the rest is still consumed to its end. */
 enum progress body_in_push(struct body_in *b, struct slice in, size_t *ret_used);
 
-/* At the end of the last chunk (BDAT LAST): notes a text that ends inside a CRLF; completes a last line without one. */
+/* At the end of the last chunk (BDAT LAST): notes a text that ends inside a CRLF; completes a last line without one
+ * unless open_end. */
 void body_in_finish(struct body_in *b);
 
 /* The other way: LF lines to the wire. Writes CRLF, stuffs dots when `dot` (DATA), never the final dot. A stored CRLF

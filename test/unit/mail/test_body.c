@@ -271,6 +271,18 @@ static void chunks_join(void **state)
     buf_clear(&r.text);
 }
 
+static void an_open_end_stays_open(void **state)
+{
+    const struct body_limits open_end = { .fix_bare = true, .open_end = true };
+    struct result r;
+
+    (void)state;
+    run_all_ways(&r, BODY_CHUNK, &open_end, SLICE_LIT("a\r\nbc"));
+    assert_string_equal(buf_cstr(&r.text), "a\nbc");
+    assert_true(r.b.wire_size == 5);
+    buf_clear(&r.text);
+}
+
 static void binary_is_left_alone(void **state)
 {
     const struct slice in = SLICE_LIT("a\r\nb\nc\r\0.\r\n.\r\n");
@@ -316,6 +328,7 @@ int main(void)
         cmocka_unit_test(a_failing_sink_is_noted_once),
         cmocka_unit_test(takes_chunks),
         cmocka_unit_test(chunks_join),
+        cmocka_unit_test(an_open_end_stays_open),
         cmocka_unit_test(binary_is_left_alone),
         cmocka_unit_test(pushes_large_runs),
     };
