@@ -28,6 +28,7 @@ struct copy {
     size_t count, cap;
     int tmp;
     uint64_t modseq;
+    bool move;
 };
 
 /* How much there is to copy, and with which keywords. */
@@ -219,7 +220,7 @@ static int copy_run(struct index *x, struct copy *c, struct err *e)
 
     if (r == 0)
         r = map_keywords(x, c, e);
-    if (r == 0)
+    if (r == 0 && !c->move) /* moved, it takes no more room: also a full account can be tidied up */
         r = index_room(x, c->octets, e);
     if (r == 0)
         r = index_uid_reserve(x, c->to, (uint64_t)c->to->uidnext + c->cap, e);
@@ -291,6 +292,7 @@ static int copy_once(struct index *x, uint32_t from, const struct ranges *uids, 
     if (r != DONE)
         return r;
     c->uids = uids;
+    c->move = move;
     c->below = c->from == c->to ? c->from->uidnext : UINT32_MAX;
     c->tmp = sys_make_path(c->to->base, "tmp");
     if (c->tmp < 0)
