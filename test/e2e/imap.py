@@ -127,3 +127,21 @@ def client(s, user=ANNA, tls="none", select=None):
     if select:
         c.do("SELECT " + select)
     return c
+
+
+def talk(c, *exchanges):
+    """A dialogue: each exchange is (command, status, pattern...). The patterns are regular expressions, searched for in each
+    line of the answer; one that begins with "!" must not be found."""
+    answer = None
+    for command, status, *patterns in exchanges:
+        answer = c.do(command, status)
+        for pattern in patterns:
+            absent = pattern.startswith("!")
+            found = [line for line in answer.untagged + [answer.final]
+                     if re.search(pattern[absent:].encode("latin-1"), line, re.S)]
+            assert bool(found) != absent, "%r: %s %r\n%r" % (command, "there is" if absent else "there is no", pattern, answer)
+    return answer
+
+
+def literal(octets, plus=True):
+    return b"{%d%s}\r\n%s" % (len(octets), b"+" if plus else b"", octets)
