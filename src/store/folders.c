@@ -85,6 +85,13 @@ static bool is_first_time(struct index *x)
            errno == ENOENT && dir_each(x->root, is_foreign, NULL) == 0;
 }
 
+static int sync_root(struct index *x, struct err *e)
+{
+    int r = sys->fsync(x->root);
+
+    return r < 0 ? err_set(e, r, "sync the mailbox of %s: %s", x->user, err_text(r)) : 0;
+}
+
 /* What they are for is said by their names (folders_scan). */
 static int make_first_folders(struct index *x, struct err *e)
 {
@@ -100,6 +107,7 @@ static int make_first_folders(struct index *x, struct err *e)
             return r;
         names[i + 1] = first_folders[i];
     }
+    TRY(sync_root(x, e));
     return subscriptions_set(x->root, names, FIRST_FOLDERS + 1, true, SIZE_MAX, e);
 }
 
@@ -171,6 +179,7 @@ static int create_once(struct index *x, struct slice name, enum index_special sp
     if (special == SPECIAL_NONE)
         special = folders_special_for(x, normal);
     TRY(folders_dir_make(x, dir, e));
+    TRY(sync_root(x, e));
     return index_folder_add(x, normal, dir, special, &row, e);
 }
 

@@ -38,8 +38,7 @@ static int fill(int dir)
                      0600); /* Maildir++: who delivers into it knows */
     if (fd < 0)
         return fd;
-    TRY(sys->close(fd));
-    return sys->fsync(dir);
+    return sys->close(fd);
 }
 
 int folders_dir_make(struct index *x, const char *dir, struct err *e)
@@ -58,8 +57,6 @@ int folders_dir_make(struct index *x, const char *dir, struct err *e)
         (void)sys->close(fd);
     if (r == 0)
         r = sys->renameat(x->root, name, x->root, dir);
-    if (r == 0)
-        r = sys->fsync(x->root);
     if (r == -ENOTEMPTY || r == -EEXIST || r == -ENOTDIR)
         return err_set(e, -EEXIST, "there is something called %s already", dir);
     return r < 0 ? err_set(e, r, "make the folder %s of %s: %s", dir, x->user, err_text(r)) : 0;

@@ -42,7 +42,8 @@ enum index_special folders_special_for(struct index *x, const char *name);
 
 /* --- directories (folders_dir.c) --- */
 
-/* Makes the directory complete (cur, new, tmp, maildirfolder) and durable. -EEXIST. */
+/* Makes the directory complete (cur, new, tmp, maildirfolder). The caller syncs the Maildir, and index_folder_add what is
+ * inside. -EEXIST. */
 int folders_dir_make(struct index *x, const char *dir, struct err *e) MUST_USE;
 /* It is listed no more; durable. Its files go with folders_sweep. */
 int folders_dir_remove(struct index *x, const char *dir, struct err *e) MUST_USE;

@@ -3,6 +3,7 @@
 
 #include "facteur/base/clock.h"
 #include "facteur/base/mem.h"
+#include "facteur/store/sys.h"
 
 #include "dir_priv.h"
 
@@ -29,9 +30,10 @@ enum { WELL_KNOWN = sizeof well_known / sizeof well_known[0] };
 /* A directory that is a folder. */
 struct found {
     char *name, *dir;
-    bool canonical;     /* the directory is what we would call it */
-    struct folder *row; /* NULL: new */
-    bool is_new;
+    bool canonical; /* the directory is what we would call it */
+    bool is_new;    /* there is no row */
+    bool is_ours;   /* it was a folder of ours before the index was lost */
+    enum index_special special;
 };
 
 struct scan {
@@ -51,12 +53,17 @@ static void scan_clear(struct scan *s)
     map_clear(&s->rows);
 }
 
-/* A directory that we have not seen before, and not a link to one. */
-static bool is_directory(int root, const char *dir)
+/* A directory that we have not seen before. -ENOTDIR: it is none, or a link. */
+static int look_into(int root, const char *dir, bool *ret_ours)
 {
+    int fd = sys->openat(root, dir, O_RDONLY | O_DIRECTORY, 0);
     struct stat st;
 
-    return fstatat(root, dir, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+    if (fd < 0)
+        return fd;
+    *ret_ours = fstatat(fd, "facteur-uidvalidity", &st, AT_SYMLINK_NOFOLLOW) == 0;
+    (void)sys->close(fd);
+    return 0;
 }
 
 static int take_entry(void *ctx, int root, const char *dir)
@@ -67,9 +74,8 @@ static int take_entry(void *ctx, int root, const char *dir)
 
     if (dir[0] != '.' || s->count >= FOLDERS_ON_DISK || folder_name_decode(slice_str(dir), name) < 0)
         return 0;
-    f.row = map_get(&s->rows, slice_str(dir));
-    f.is_new = f.row == NULL;
-    if (f.is_new && !is_directory(root, dir))
+    f.is_new = map_get(&s->rows, slice_str(dir)) == NULL;
+    if (f.is_new && look_into(root, dir, &f.is_ours) < 0)
         return 0;
     f.canonical = folder_name_encode(slice_str(name), again) == 0 && strcmp(dir, again) == 0;
     f.name = mem_str(name);
@@ -151,38 +157,24 @@ static bool is_its_own(int code)
     return code == -EACCES || code == -EPERM || code == -ENOTDIR || code == -ELOOP || code == -ENOENT;
 }
 
-static int add_new(struct scan *s, struct err *e)
+static int add_new(struct scan *s, bool ours, struct err *e)
 {
     for (size_t i = 0; i < s->count; i++) {
-        struct found *f = &s->items[i];
+        const struct found *f = &s->items[i];
+        struct folder *row;
         int r;
 
-        if (!f->is_new)
+        if (!f->is_new || f->is_ours != ours)
             continue;
-        r = index_folder_add(s->x, f->name, f->dir, SPECIAL_NONE, &f->row, e);
+        r = index_folder_add(s->x, f->name, f->dir, f->special, &row, e);
         if (r < 0 && !is_its_own(r))
             return r;
     }
     return 0;
 }
 
-/* What it is for stands in facteur-uidvalidity too, so that it stays when the folder gets another name. */
-static int mark(struct index *x, struct folder *row, enum index_special special, struct err *e)
-{
-    int r;
-
-    TRY(index_folder_open(x, row->id, &row, e));
-    row->special = special;
-    TRY(index_uid_write(x, row, row->reserved, e));
-    TRY(index_begin(x, e));
-    r = index_folder_put(x, row, e);
-    if (r == 0)
-        return index_commit(x, e);
-    index_rollback(x);
-    return r;
-}
-
-static int mark_well_known(struct scan *s, struct err *e)
+/* Those that were ours know what they are for. */
+static void choose_specials(struct scan *s)
 {
     bool used[SPECIALS] = { 0 };
 
@@ -192,12 +184,11 @@ static int mark_well_known(struct scan *s, struct err *e)
     for (size_t i = 0; i < WELL_KNOWN; i++) {
         struct found *f = used[well_known[i].special] ? NULL : find_well_known(s, well_known[i].name);
 
-        if (f == NULL || !f->is_new || f->row == NULL || f->row->special != SPECIAL_NONE)
+        if (f == NULL || !f->is_new || f->is_ours)
             continue;
-        used[well_known[i].special] = true;
-        TRY(mark(s->x, f->row, well_known[i].special, e));
+        f->special = well_known[i].special;
+        used[f->special] = true;
     }
-    return 0;
 }
 
 static int compare(struct index *x, struct err *e)
@@ -217,9 +208,10 @@ static int compare(struct index *x, struct err *e)
         keep_first(&s);
         r = drop_gone(&s, e);
         if (r == 0)
-            r = add_new(&s, e);
+            r = add_new(&s, true, e);
+        choose_specials(&s);
         if (r == 0)
-            r = mark_well_known(&s, e);
+            r = add_new(&s, false, e);
     }
     scan_clear(&s);
     return r;
