@@ -72,7 +72,7 @@ static int check_unchangeable(const struct server *s, const struct config *fresh
 
 static void take_config(struct server *s, struct config *fresh, struct tls_server *tls, struct tls_client *client)
 {
-    smtp_service_set_tls(s->smtp, tls);
+    peers_set_tls(s->smtp, tls);
     peers_set_tls(s->imap, tls);
     peers_set_tls(s->pop3, tls);
     mailboxes_configure(s->flow.mailboxes, fresh);
@@ -203,7 +203,7 @@ static void on_stop(void *owner, int signum)
     timer_stop(s->daily);
     server_unlisten(s);
     s->services_open = 3;
-    smtp_service_stop(s->smtp, sessions_closed, s);
+    peers_stop(s->smtp, sessions_closed, s);
     peers_stop(s->imap, sessions_closed, s);
     peers_stop(s->pop3, sessions_closed, s);
 }
@@ -386,7 +386,7 @@ static int start(struct server *s, struct err *e)
     s->flow.counters = counters_new();
     flow_start(&s->flow, s->config);
     s->flow.mailboxes = mailboxes_new(&s->flow, imap_in_prepare);
-    s->smtp = smtp_service_new(&s->flow, s->tls);
+    s->smtp = peers_new(&s->flow, s->tls, &smtp_in_protocol);
     s->imap = peers_new(&s->flow, s->tls, &imap_in_protocol);
     s->pop3 = peers_new(&s->flow, s->tls, &pop3_in_protocol);
     s->deadline = timer_new(s->loop, on_deadline, s);
@@ -406,7 +406,7 @@ static void finish(struct server *s)
         (void)loop_run_once(s->loop);
     server_unlisten(s);
     control_close(&s->control);
-    smtp_service_free(&s->smtp);
+    peers_free(&s->smtp);
     peers_free(&s->imap);
     peers_free(&s->pop3);
     mailboxes_free(&s->flow.mailboxes);

@@ -24,17 +24,11 @@ static void on_accept(void *owner, struct stream *stream)
 {
     struct server_listener *l = owner;
 
-    switch (l->conf->service) {
-    case SERVICE_IMAP:
-        peers_accept(l->server->imap, l->config, l->conf, stream);
-        break;
-    case SERVICE_POP3:
-        peers_accept(l->server->pop3, l->config, l->conf, stream);
-        break;
-    default:
-        smtp_service_accept(l->server->smtp, l->config, l->conf, stream);
-        break;
-    }
+    struct peers *peers = l->conf->service == SERVICE_IMAP   ? l->server->imap
+                          : l->conf->service == SERVICE_POP3 ? l->server->pop3
+                                                             : l->server->smtp;
+
+    peers_accept(peers, l->config, l->conf, stream);
 }
 
 static void listener_end(struct server_listener *l)

@@ -17,8 +17,7 @@ struct server {
     struct loop *loop;
     struct job_pool *pool;
     struct flow flow;
-    struct smtp_service *smtp;
-    struct peers *imap, *pop3;
+    struct peers *smtp, *imap, *pop3;
     unsigned services_open; /* while stopping: those that still have sessions */
     struct control *control;
     struct tls_server *tls;

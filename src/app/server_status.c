@@ -41,15 +41,6 @@ static json_t *mailboxes_json(const struct flow *f)
                      number(m.views), "arrivals", number(m.arrivals), "rebuilt", number(m.rebuilt));
 }
 
-static json_t *sessions_json(const struct server *s)
-{
-    struct smtp_service_stats stats = smtp_service_stats(s->smtp);
-
-    return json_pack("{so,so,so,so,so}", "open", number(stats.open), "connections", number(stats.connections), "logins",
-                     number(stats.logins), "login_failures", number(stats.login_failures), "refused",
-                     number(stats.refused));
-}
-
 static json_t *mail_json(const struct flow *f)
 {
     const struct flow_stats *m = &f->stats;
@@ -106,7 +97,7 @@ json_t *server_status(void *server)
                   "uptime_s", number((uint64_t)(clock_wall_ms() - s->started_ms) / 1000), "tls_library", tls_library());
 
     (void)json_object_set_new(status, "listeners", server_listeners_json(s));
-    (void)json_object_set_new(status, "sessions", sessions_json(s));
+    (void)json_object_set_new(status, "sessions", peers_json(s->smtp));
     (void)json_object_set_new(status, "imap", peers_json(s->imap));
     (void)json_object_set_new(status, "pop3", peers_json(s->pop3));
     (void)json_object_set_new(status, "mailboxes", mailboxes_json(&s->flow));

@@ -82,25 +82,35 @@ static void on_end(void *owner, int status)
     cut(owner);
 }
 
-void peer_close(struct peer *p)
+void peer_close(struct peer *p, bool agreed)
 {
     timer_stop(p->timer);
-    stream_finish(p->stream);
+    if (agreed)
+        stream_finish_agreed(p->stream);
+    else
+        stream_finish(p->stream);
 }
 
 /* --- deadlines, output --- */
 
-static void on_timer(void *owner)
+void peer_log_timeout(const struct peer *p)
 {
-    struct peer *p = owner;
     const char *state = p->wants_proxy ? "PROXY" : p->in_tls ? "TLS" : p->peers->protocol->state(p);
 
     LOG(INFO, "timeout", kv_str("session", p->client.session), kv_str("client", p->client.address),
         kv_str("state", state));
-    if (!p->open || p->in_tls)
-        cut(p);
-    else
+}
+
+static void on_timer(void *owner)
+{
+    struct peer *p = owner;
+
+    if (p->open && !p->in_tls) {
         p->peers->protocol->timeout(p);
+        return;
+    }
+    peer_log_timeout(p);
+    cut(p);
 }
 
 void peer_deadline(struct peer *p, int64_t ms)

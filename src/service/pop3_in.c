@@ -405,7 +405,7 @@ static void host_start_tls(void *world)
 
 static void host_close(void *world)
 {
-    peer_close(&((struct pop3_session *)world)->peer);
+    peer_close(&((struct pop3_session *)world)->peer, false);
 }
 
 static void host_phase(void *world, enum pop3_phase phase)
@@ -512,6 +512,7 @@ static void on_tls_started(struct peer *p)
 
 static void on_timeout(struct peer *p)
 {
+    peer_log_timeout(p);
     pop3_server_timeout(session_of(p)->proto);
 }
 

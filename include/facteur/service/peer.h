@@ -24,31 +24,31 @@ struct peer_protocol {
     /* The client is known (PROXY header read, implicit TLS not yet begun): makes the dialogue. p->verdict says whether
      * the limits let it in. */
     void (*open)(struct peer *p);
-    void (*start)(struct peer *p);                    /* greets: after open, or after implicit TLS */
+    void (*start)(struct peer *p); /* greets: after open, or after implicit TLS */
     void (*feed)(struct peer *p, struct slice octets);
-    bool (*is_waiting)(const struct peer *p);         /* input must not come */
-    void (*drained)(struct peer *p);                  /* output has room again; may be NULL */
-    void (*tls_started)(struct peer *p);              /* after STARTTLS */
-    void (*timeout)(struct peer *p);                  /* the deadline of peer_deadline has passed */
-    void (*shutdown)(struct peer *p);                 /* the server stops: say goodbye and close */
-    void (*end)(struct peer *p);                      /* forget the dialogue; never from inside one of its calls */
-    const char *(*state)(const struct peer *p);       /* for the log */
+    bool (*is_waiting)(const struct peer *p);   /* input must not come */
+    void (*drained)(struct peer *p);            /* output has room again; may be NULL */
+    void (*tls_started)(struct peer *p);        /* after STARTTLS */
+    void (*timeout)(struct peer *p);            /* the deadline of peer_deadline has passed */
+    void (*shutdown)(struct peer *p);           /* the server stops: say goodbye and close */
+    void (*end)(struct peer *p);                /* forget the dialogue; never from inside one of its calls */
+    const char *(*state)(const struct peer *p); /* for the log */
 };
 
 struct peer {
     struct link link;
     struct peers *peers;
     struct stream *stream;
-    struct config *config;     /* a reference */
-    struct tls_server *tls;    /* of the same moment: a reference, or NULL */
+    struct config *config;  /* a reference */
+    struct tls_server *tls; /* of the same moment: a reference, or NULL */
     const struct conf_listener *listener;
     struct client client;
     struct timer *timer;
-    struct job_scope jobs;     /* abandoned when the dialogue ends */
-    struct verdict verdict;    /* the limits' */
-    struct login *login;       /* under way; service/login's own */
+    struct job_scope jobs;  /* abandoned when the dialogue ends */
+    struct verdict verdict; /* the limits' */
+    struct login *login;    /* under way; service/login's own */
     struct buf proxy;
-    bool open;                 /* the dialogue is there: from `open` to `end` */
+    bool open; /* the dialogue is there: from `open` to `end` */
     bool wants_proxy, counted, in_tls;
     bool known; /* has logged in, and counts in the total alone */
 };
@@ -59,7 +59,7 @@ struct peers_stats {
 
 /* `tls` may be NULL: then there is neither STARTTLS nor implicit TLS. */
 struct peers *peers_new(struct flow *f, struct tls_server *tls, const struct peer_protocol *protocol);
-void peers_free(struct peers **s); /* all have closed */
+void peers_free(struct peers **s);                           /* all have closed */
 void peers_set_tls(struct peers *s, struct tls_server *tls); /* for new connections */
 void peers_accept(struct peers *s, struct config *config, const struct conf_listener *listener, struct stream *stream);
 /* Says goodbye to all; `done` when the last has closed (on a later turn, also when there is none). */
@@ -69,8 +69,11 @@ struct flow *peers_flow(struct peers *s);
 
 void peer_send(struct peer *p, struct slice octets);
 void peer_start_tls(struct peer *p);
-void peer_close(struct peer *p);                    /* what was sent goes out, then the connection ends */
-void peer_sync_input(struct peer *p);               /* after anything that may change is_waiting */
-void peer_deadline(struct peer *p, int64_t ms);     /* 0: none */
+/* What was sent goes out, then the connection ends. `agreed`: the peer has said that it is done, so that its end need
+ * not be awaited. */
+void peer_close(struct peer *p, bool agreed);
+void peer_sync_input(struct peer *p);           /* after anything that may change is_waiting */
+void peer_deadline(struct peer *p, int64_t ms); /* 0: none */
+void peer_log_timeout(const struct peer *p);    /* the deadline was the end */
 
 #endif
