@@ -39,7 +39,7 @@ static int read_digits(struct imap_cursor *x, size_t width, uint64_t *ret)
 static int read_day(struct imap_cursor *x, int64_t *ret_day)
 {
     size_t width = x->in.n > 1 && x->in.p[1] >= '0' && x->in.p[1] <= '9' ? 2 : 1, month = 0;
-    uint64_t day, year;
+    uint64_t day = 0, year = 0;
 
     TRY(read_digits(x, width, &day));
     TRY(imap_expect(x, '-'));
@@ -64,7 +64,7 @@ int imap_date(struct imap_cursor *x, int64_t *ret_day)
 
 static int read_time(struct imap_cursor *x, int64_t *ret_seconds)
 {
-    uint64_t hour, minute, second;
+    uint64_t hour = 0, minute = 0, second = 0;
 
     TRY(read_digits(x, 2, &hour));
     TRY(imap_expect(x, ':'));
@@ -80,7 +80,7 @@ static int read_time(struct imap_cursor *x, int64_t *ret_seconds)
 static int read_zone(struct imap_cursor *x, int64_t *ret_seconds)
 {
     bool west = imap_is_at(x, '-');
-    uint64_t hours, minutes;
+    uint64_t hours = 0, minutes = 0;
 
     if (!west)
         TRY(imap_expect(x, '+'));
@@ -96,7 +96,7 @@ static int read_zone(struct imap_cursor *x, int64_t *ret_seconds)
 
 int imap_date_time(struct imap_cursor *x, int64_t *ret_ms)
 {
-    int64_t day, time, zone;
+    int64_t day = 0, time = 0, zone = 0;
 
     TRY(imap_expect(x, '"'));
     (void)imap_take_char(x, ' ');

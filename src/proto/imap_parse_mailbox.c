@@ -34,7 +34,7 @@ static int read_known_uids(struct imap_cursor *x, struct ranges *ret)
     TRY(imap_plain_set(x, &set));
     for (size_t i = 0; i < set.count && code == 0; i++)
         code = ranges_add(&merged, set.pieces[i].from, set.pieces[i].to);
-    if (code == 0) {
+    if (code == 0 && merged.count > 0) {
         *ret = (struct ranges){ .count = merged.count, .cap = merged.count };
         ret->items = arena_zero(x->a, merged.count * sizeof *ret->items);
         memcpy(ret->items, merged.items, merged.count * sizeof *ret->items);

@@ -7,7 +7,8 @@
 
 int imap_bad_syntax(struct imap_cursor *x, const char *text)
 {
-    return err_set(x->e, -EINVAL, "%s", text);
+    (void)err_set(x->e, -EINVAL, "%s", text);
+    return -EINVAL;
 }
 
 const struct imap_name *imap_find_name(const struct imap_name *names, size_t count, struct slice word)
@@ -58,7 +59,8 @@ int imap_expect(struct imap_cursor *x, char c)
         return 0;
     if (c == ' ')
         return imap_bad_syntax(x, x->in.n == 0 ? "An argument is missing" : "Expected a space");
-    return err_set(x->e, -EINVAL, "Expected %c", c);
+    (void)err_set(x->e, -EINVAL, "Expected %c", c);
+    return -EINVAL;
 }
 
 /* One SP; more of them are read past. */

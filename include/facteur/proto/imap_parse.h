@@ -14,7 +14,7 @@
 struct imap_parse_options {
     bool names_utf8; /* after ENABLE UTF8=ACCEPT or IMAP4rev2: mailbox names are UTF-8, else modified UTF-7 */
     bool authenticated, selected; /* the state: what is not allowed in it is -EINVAL too */
-    unsigned enabled; /* of enum imap_enable: VANISHED and QRESYNC ask for it */
+    unsigned enabled;             /* of enum imap_enable: VANISHED and QRESYNC ask for it */
 };
 
 /* `text` is the command with its literals in place ("{5}\r\nhello") and without its last CRLF. 0; -EINVAL with a

@@ -69,7 +69,8 @@ struct imap_host {
      * selected state. */
     void (*news)(void *world, bool may_expunge);
     void (*idle)(void *world, bool on); /* while on, the host writes news when they come */
-    void (*refused)(void *world, const char *reply, struct slice command); /* for the log: NO and BAD; secrets are cut */
+    void (*refused)(void *world, const char *reply,
+                    struct slice command);            /* for the log: NO and BAD; secrets are cut */
     void (*id)(void *world, struct slice parameters); /* what the client says it is: for the log */
 };
 
@@ -83,7 +84,8 @@ struct imap_server_options {
     unsigned errors, auth_failures;
 };
 
-struct imap_server *imap_server_new(const struct imap_server_options *options, const struct imap_host *host, void *world);
+struct imap_server *imap_server_new(const struct imap_server_options *options, const struct imap_host *host,
+                                    void *world);
 void imap_server_free(struct imap_server **s);
 
 void imap_server_start(struct imap_server *s);
@@ -92,16 +94,16 @@ void imap_server_feed(struct imap_server *s, struct slice octets);
 void imap_server_auth(struct imap_server *s, const struct verdict *v);
 void imap_server_append_answer(struct imap_server *s, const struct imap_result *r);
 void imap_server_append_failed(struct imap_server *s, const struct imap_result *r); /* the sink's store failed later */
-void imap_server_done(struct imap_server *s, const struct imap_result *r); /* the answer to run */
+void imap_server_done(struct imap_server *s, const struct imap_result *r);          /* the answer to run */
 /* What SELECT and its like do to the state; before imap_server_done. */
 void imap_server_selected(struct imap_server *s, bool selected, bool read_only);
 void imap_server_tls_started(struct imap_server *s);
-void imap_server_timeout(struct imap_server *s);                   /* * BYE and close */
-void imap_server_bye(struct imap_server *s, const char *text);     /* as soon as no command is under way */
+void imap_server_timeout(struct imap_server *s);               /* * BYE and close */
+void imap_server_bye(struct imap_server *s, const char *text); /* as soon as no command is under way */
 bool imap_server_is_waiting(const struct imap_server *s);
 void imap_server_hold(struct imap_server *s, bool hold); /* an append's store is full for now: input waits */
 
-unsigned imap_server_enabled(const struct imap_server *s); /* of enum imap_enable */
+unsigned imap_server_enabled(const struct imap_server *s);     /* of enum imap_enable */
 void imap_server_enable(struct imap_server *s, unsigned what); /* a CONDSTORE-enabling command */
 bool imap_server_names_utf8(const struct imap_server *s);
 bool imap_server_is_idle(const struct imap_server *s); /* in IDLE */
