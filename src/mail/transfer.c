@@ -6,11 +6,7 @@
 
 void transfer_init(struct transfer *t, enum mime_encoding coding)
 {
-    t->coding = coding;
-    t->state = 0;
-    t->bits = 0;
-    t->held = 0;
-    t->broken = false;
+    *t = (struct transfer){ .coding = coding };
 }
 
 enum { NO_DIGIT = 0xff, SPACE = 0xfe, PAD = 0xfd };
@@ -123,15 +119,16 @@ static int take_text(struct transfer *t, char c, struct buf *out)
 /* One octet behind a "=" that is held: a digit, or white space and the end of the line. */
 static int take_escape(struct transfer *t, char c, struct buf *out)
 {
+    const char digits[] = { t->keep[1], c };
+    int octet = t->state == DIGIT ? hex_octet((struct slice){ digits, sizeof digits }) : -1;
     bool blank = c == ' ' || c == '\t';
 
     if (t->state == EQUALS && hex_value(c) >= 0)
         return hold(t, c, DIGIT, out);
-    if (t->state == DIGIT && hex_value(c) >= 0) {
-        c = (char)(hex_value(t->keep[1]) << 4 | hex_value(c));
+    if (octet >= 0) {
         t->held = 0;
         t->state = TEXT;
-        return buf_addc(out, c);
+        return buf_addc(out, (char)octet);
     }
     if (t->state != DIGIT && c == '\n')
         return line_end(t, "", out);
