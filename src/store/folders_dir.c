@@ -56,8 +56,8 @@ int folders_dir_make(struct index *x, const char *dir, struct err *e)
     if (fd >= 0)
         (void)sys->close(fd);
     if (r == 0)
-        r = sys->renameat(x->root, name, x->root, dir);
-    if (r == -ENOTEMPTY || r == -EEXIST || r == -ENOTDIR)
+        r = sys->rename_new(x->root, name, x->root, dir);
+    if (r == -EEXIST)
         return err_set(e, -EEXIST, "there is something called %s already", dir);
     return r < 0 ? err_set(e, r, "make the folder %s of %s: %s", dir, x->user, err_text(r)) : 0;
 }

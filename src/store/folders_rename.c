@@ -5,7 +5,6 @@
 #include "facteur/store/sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
 /* One folder's move. */
 struct move {
@@ -77,23 +76,11 @@ static int plan(struct index *x, const char *from, const char *to, struct moves 
     return m->count > 0 ? 0 : err_set(e, -ENOENT, "there is no folder \"%s\"", from);
 }
 
-/* An empty directory would be replaced. */
-static int move_dir(struct index *x, const char *from, const char *to)
-{
-    int fd = sys->openat(x->root, to, O_PATH, 0);
-
-    if (fd >= 0) {
-        (void)sys->close(fd);
-        return -EEXIST;
-    }
-    return sys->renameat(x->root, from, x->root, to);
-}
-
 /* Directories first: when one cannot be moved, those before it go back. */
 static int move_dirs(struct index *x, const struct moves *m, struct err *e)
 {
     for (size_t i = 0; i < m->count; i++) {
-        int r = move_dir(x, m->items[i].from_dir, m->items[i].dir);
+        int r = sys->rename_new(x->root, m->items[i].from_dir, x->root, m->items[i].dir);
 
         if (r == 0)
             continue;

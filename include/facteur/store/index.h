@@ -72,15 +72,18 @@ struct index_folder {
 int index_folder(struct index *x, struct slice name, struct index_folder *ret, struct err *e) MUST_USE;
 /* The absolute path of its directory, which has cur and new. -ENOENT: no such id. */
 int index_folder_path(struct index *x, uint32_t folder, struct buf *out) MUST_USE;
-/* Whether a name may be created: no empty level, no "." or "..", no control character or DEL, not "/" at either end, 16
- * levels, 255 octets a level as it stands on the disk. The reason in e. */
+/* Whether a name may be created: UTF-8, no empty level, no "." or "..", no control character, not "/" at either end, 16
+ * levels, 255 octets on the disk (all levels together: Maildir++ makes one directory of them). The reason in e. */
 int index_name_check(struct slice name, struct err *e) MUST_USE;
-int index_create(struct index *x, struct slice name, enum index_special special, struct err *e) MUST_USE; /* -EEXIST,
-                                                                               * -EDQUOT: as many as options.folders */
-int index_delete(struct index *x, struct slice name, struct err *e) MUST_USE; /* -ENOENT, -EPERM: INBOX; with children
-                                                                               * its name stays as \NonExistent */
-/* With its children. INBOX: its messages move to a new folder. -EEXIST, -ENOENT. */
+/* -EEXIST; -EDQUOT: there are options.folders; -ENOTSUP: \All and \Flagged, which no folder can be. Without a special
+ * use it gets that of its name ("Sent") when no other folder has it. */
+int index_create(struct index *x, struct slice name, enum index_special special, struct err *e) MUST_USE;
+/* -ENOENT, -EPERM: INBOX. With children its name stays as \NonExistent. The files go later (search_fill, index_list). */
+int index_delete(struct index *x, struct slice name, struct err *e) MUST_USE;
+/* With its children, all or none. INBOX: its messages move to a new folder. Subscriptions stay. -EEXIST, -ENOENT,
+ * -EINVAL: below itself, or a child's new name is too long. */
 int index_rename(struct index *x, struct slice from, struct slice to, struct err *e) MUST_USE;
+/* The folder need not be there. -EINVAL; -EDQUOT: twice as many as there may be folders. */
 int index_subscribe(struct index *x, struct slice name, bool on, struct err *e) MUST_USE;
 
 struct index_entry {

@@ -2,6 +2,7 @@
 
 #include "facteur/base/clock.h"
 #include "facteur/store/index.h"
+#include "facteur/store/sys.h"
 
 #define USER "anna@example.org"
 #define BOX  "mail/example.org/anna/Maildir"
@@ -44,6 +45,7 @@ static int setup(void **ctx)
 static int teardown(void **ctx)
 {
     (void)ctx;
+    sys = &sys_kernel;
     index_close(&box);
     maildirs_close(&maildirs);
     dir_remove(&state);
@@ -386,6 +388,88 @@ static void test_status(void **ctx)
     assert_int_equal(s.unseen, 2);
 }
 
+/* The n-th call from now fails: 0: none. */
+static int fail_at;
+
+static bool strikes(void)
+{
+    return fail_at > 0 && --fail_at == 0;
+}
+
+static int failing_openat(int dir, const char *name, int flags, mode_t mode)
+{
+    return strikes() ? -EMFILE : sys_kernel.openat(dir, name, flags, mode);
+}
+
+static int failing_fsync(int fd)
+{
+    return strikes() ? -EIO : sys_kernel.fsync(fd);
+}
+
+static int failing_renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return strikes() ? -ENOSPC : sys_kernel.renameat(from_dir, from, to_dir, to);
+}
+
+static int failing_rename_new(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return strikes() ? -EIO : sys_kernel.rename_new(from_dir, from, to_dir, to);
+}
+
+static int failing_mkdirat(int dir, const char *name, mode_t mode)
+{
+    return strikes() ? -ENOSPC : sys_kernel.mkdirat(dir, name, mode);
+}
+
+/* Whatever call fails: a folder is there as a whole or not at all, no message is lost, and the next try succeeds. */
+static void test_faults(void **ctx)
+{
+    struct sys failing = sys_kernel;
+    int n = 0, descriptors;
+
+    (void)ctx;
+    reopen();
+    lists(FIRST);
+    descriptors = open_descriptors();
+    failing.openat = failing_openat;
+    failing.fsync = failing_fsync;
+    failing.renameat = failing_renameat;
+    failing.rename_new = failing_rename_new;
+    failing.mkdirat = failing_mkdirat;
+    sys = &failing;
+    for (bool struck = true; struck; n++) {
+        struct err e = { 0 };
+        int created, renamed, deleted;
+
+        fail_at = n + 1;
+        created = index_create(box, SLICE_LIT("a/b"), SPECIAL_NONE, &e);
+        if (created == 0 && fail_at > 0)
+            put_message(".a.b", "1.x:2,S");
+        renamed = index_rename(box, SLICE_LIT("a"), SLICE_LIT("c"), &e);
+        deleted = index_delete(box, SLICE_LIT("c/b"), &e);
+        struck = fail_at == 0;
+        assert_true(struck ? e.code < 0 || deleted == 0 : created == 0 && renamed == 0 && deleted == 0);
+        fail_at = 0;
+        if (n % 2 == 0)
+            reopen();
+        assert_false(is_there("a/b") && is_there("c/b"));
+        if (created == 0 && renamed < 0 && deleted < 0) /* what was not asked to go is there */
+            assert_int_equal(status(is_there("a/b") ? "a/b" : "c/b").messages, 1);
+        for (size_t i = 0; i < 2; i++) {
+            int r = index_delete(box, i == 0 ? SLICE_LIT("a/b") : SLICE_LIT("c/b"), NULL);
+
+            assert_true(r == 0 || r == -ENOENT);
+        }
+        lists(FIRST);
+    }
+    sys = &sys_kernel;
+    assert_true(n > 10);
+    reopen();
+    lists(FIRST);
+    assert_int_equal(open_descriptors(), descriptors);
+    assert_int_equal(dir_count(in_box(""), NULL), 5); /* nothing is left over */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +484,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rename_inbox, setup, teardown),
         cmocka_unit_test_setup_teardown(test_subscribe, setup, teardown),
         cmocka_unit_test_setup_teardown(test_status, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
