@@ -39,7 +39,7 @@ void account_unref(struct account *a)
 {
     struct mailboxes *m = a->m;
 
-    if (--a->users > 0 || a->closing)
+    if (--a->users > 0 || a->closing || m->cut_off)
         return;
     a->until_ms = clock_mono_ms() + MAILBOXES_LINGER_MS;
     list_push(&m->idle, &a->idle_link);
@@ -193,12 +193,36 @@ void mailboxes_stop(struct mailboxes *m, void (*done)(void *owner), void *owner)
     check_stopped(m);
 }
 
+/* The process ends in haste: what runs comes to the end of its slice, the rest is left. */
+static void cut_off(struct mailboxes *m)
+{
+    struct slice key;
+    size_t cursor = 0;
+    void *value;
+
+    m->cut_off = true;
+    while (m->accounts.count > 0 && !job_pool_idle(m->f->pool))
+        (void)loop_run_once(m->f->loop);
+    while (map_each(&m->accounts, &cursor, &key, &value)) {
+        struct account *a = value;
+
+        lane_drop_all(a);
+        LIST_EACH (l, &a->boxes) {
+            box_free(LIST_ENTRY(l, struct open_mailbox, link));
+        }
+        if (a->index != NULL)
+            index_close(&a->index);
+        account_free(a);
+    }
+}
+
 void mailboxes_free(struct mailboxes **mailboxes)
 {
     struct mailboxes *m = *mailboxes;
 
     if (m == NULL)
         return;
+    cut_off(m);
     loop_defer_cancel(m->f->loop, &m->stopped);
     timer_close(&m->linger);
     arrive_forget(m);

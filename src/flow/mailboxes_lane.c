@@ -50,7 +50,7 @@ void lane_next(struct account *a)
 {
     struct link *l;
 
-    if (a->busy)
+    if (a->busy || a->m->cut_off)
         return;
     l = list_pop(&a->urgent);
     if (l == NULL)
@@ -91,7 +91,7 @@ static void let_go(struct account *a, struct account_job *j)
 {
     struct open_mailbox *box = j->box; /* the job still names it: it may be started again */
 
-    if (!j->reads_only) {
+    if (j->begun && !j->reads_only) {
         a->writers--;
         a->written_us = clock_mono_us();
     }
@@ -151,6 +151,18 @@ static void lane_finished(struct job *job)
     settle(a, j);
     lane_next(a);
     account_unref(a);
+}
+
+void lane_drop_all(struct account *a)
+{
+    struct link *l;
+
+    while ((l = list_pop(&a->urgent)) != NULL || (l = list_pop(&a->line)) != NULL) {
+        struct account_job *j = LIST_ENTRY(l, struct account_job, in_lane);
+
+        let_go(a, j);
+        j->drop(j);
+    }
 }
 
 void lane_start(struct account *a, struct account_job *j, bool urgent)

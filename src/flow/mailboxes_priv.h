@@ -46,6 +46,7 @@ struct mailboxes {
     void (*on_stopped)(void *owner);
     void *on_stopped_owner;
     bool stopping;
+    bool cut_off; /* mailboxes_free without an end of everything: no job starts any more */
     uint64_t arrivals, rebuilt;
 };
 
@@ -82,6 +83,7 @@ void mailboxes_set_linger(struct mailboxes *m);
 void lane_start(struct account *a, struct account_job *j, bool urgent);
 void lane_close(struct account *a);
 void lane_next(struct account *a);
+void lane_drop_all(struct account *a); /* what waits is dropped undone */
 bool lane_is_free(const struct account *a);
 
 /* --- mailboxes_box.c --- */

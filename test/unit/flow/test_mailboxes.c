@@ -59,13 +59,14 @@ static int unmake(void **state)
     struct fixture *x = *state;
     struct err e;
 
-    if (!x->stopped) {
+    if (!x->stopped && x->m != NULL) {
         mailboxes_stop(x->m, on_stopped, x);
         assert_false(x->stopped); /* on a later turn */
         RUN_UNTIL(x, x->stopped);
     }
     assert_int_equal(fake.opened, fake.closed);
-    assert_int_equal(mailboxes_stats(x->m).accounts, 0);
+    if (x->m != NULL)
+        assert_int_equal(mailboxes_stats(x->m).accounts, 0);
     RUN_UNTIL(x, job_pool_idle(x->f.pool));
     mailboxes_free(&x->m);
     timer_close(&x->dog);
@@ -754,6 +755,33 @@ static void a_session_may_come_while_the_index_closes(void **state)
     RUN_UNTIL(x, x->stopped);
 }
 
+static void the_end_may_come_in_haste(void **state)
+{
+    struct fixture *x = *state;
+    struct session a, b;
+    struct task t = { .gate = true, .slices = 3, .again = true }, u = { 0 };
+
+    session_begin(x, &a, "anna@example.org");
+    session_begin(x, &b, "bob@example.org");
+    session_select(x, &a, "INBOX");
+    session_select(x, &b, "INBOX");
+    settle(x);
+    fake_gate_set(true);
+    task_start(&t, &a, '1');
+    task_start(&u, &a, '2');
+    fake_gate_await(1);
+    deliver(x, "one");
+    job_scope_abandon(&a.scope);
+    view_close(&a.v);
+    view_close(&b.v);
+    fake_gate_set(false);
+    mailboxes_free(&x->m);
+    assert_int_equal(t.runs, 1);
+    assert_int_equal(t.dropped, 1);
+    assert_int_equal(u.runs, 0);
+    assert_int_equal(u.dropped, 1);
+}
+
 static void quota_warnings_are_few(void **state)
 {
     struct fixture *x = *state;
@@ -799,6 +827,7 @@ int main(void)
         TEST(few_idle_accounts_are_kept),
         TEST(stopping_waits_for_the_sessions),
         TEST(a_session_may_come_while_the_index_closes),
+        TEST(the_end_may_come_in_haste),
         TEST(quota_warnings_are_few),
     };
 
