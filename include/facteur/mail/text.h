@@ -28,8 +28,8 @@ struct text_sink {
 };
 
 /* Walks one message: headers first, then the text parts in order. 0, the taker's code, or negative. */
-int text_walk(const struct mime *m, const struct text_source *source, uint64_t max, const struct text_sink *sink)
-    MUST_USE;
+int text_walk(const struct mime *m, const struct text_source *source, uint64_t max,
+              const struct text_sink *sink) MUST_USE;
 
 /* The first text of it, white space folded, at most 200 characters of UTF-8; empty when there is none. 0 or negative. */
 int text_preview(const struct mime *m, const struct text_source *source, struct buf *out) MUST_USE;
