@@ -388,6 +388,81 @@ static void test_status(void **ctx)
     assert_int_equal(s.unseen, 2);
 }
 
+static void put_text(const char *name, const char *text)
+{
+    file_write(in_box(name), text, strlen(text));
+}
+
+/* One line a message: UID, flags, keywords, UIDL. */
+static void holds(const char *name, const char *text)
+{
+    struct mailbox_changes c = { 0 };
+    struct index_folder f = folder(name);
+    char uidl[71];
+    struct buf b;
+
+    (void)status(name);
+    buf_init(&b, 4096);
+    assert_int_equal(index_load(box, f.id, &c, NULL), 0);
+    for (size_t i = 0; i < c.count; i++) {
+        const struct mailbox_message *m = &c.messages[i];
+
+        assert_int_equal(buf_addf(&b, "%u %u", m->uid, m->flags), 0);
+        for (unsigned k = 0; k < c.keyword_count; k++)
+            if ((m->keywords >> k & 1) != 0)
+                assert_int_equal(buf_addf(&b, " %s", c.keywords[k]), 0);
+        if (index_uidl(box, f.id, m->uid, uidl) == 0)
+            assert_int_equal(buf_addf(&b, " (%s)", uidl), 0);
+        assert_int_equal(buf_addc(&b, '\n'), 0);
+    }
+    assert_string_equal(buf_cstr(&b), text);
+    mailbox_changes_clear(&c);
+    buf_clear(&b);
+}
+
+/* A Maildir as Dovecot 2.3.19 left it, after a few minutes of use: nobody has to download anything again. */
+static void test_adopted(void **ctx)
+{
+#define MADE                                                                                                           \
+    "Gr\xc3\xbc\xc3\x9f"                                                                                               \
+    "e/\xc3\xa4\xc3\xb6\xc3\xbc"
+#define DIR_MADE ".Gr&APwA3w-e.&AOQA9gD8-"
+    (void)ctx;
+    put_text("dovecot-uidlist", "3 V1795335657 N5 Ge8f5891ae8a5026b004b000083ecc375\n"
+                                "1 :1795335656.M452278P19200.vm,S=23,W=25\n"
+                                "2 P0000a1b2 :1795335656.M453494P19200.vm,S=23,W=25\n"
+                                "4 P :1795335656.M455715P19200.vm,S=23,W=25\n");
+    put_text("dovecot-keywords", "0 foo\n1 $Label1\n2 bar\n3 later\n");
+    put_text("subscriptions", "V\t2\n\nGr&APwA3w-e\t&AOQA9gD8-\nSent\n");
+    put_text("cur/1795335656.M452278P19200.vm,S=23,W=25:2,Sa", "Subject: x\n\nhello, all\n");
+    put_text("cur/1795335656.M453494P19200.vm,S=23,W=25:2,bcd", "Subject: x\n\nhello, all\n");
+    put_text("cur/1795335656.M455715P19200.vm,S=23,W=25:2,R", "Subject: x\n\nhello, all\n");
+    make_dir(".Sent");
+    put_text(".Sent/dovecot-uidlist", "3 V1795335660 N7 Ge9f5891ae8a5026b004b000083ecc375\n");
+    make_dir(DIR_MADE);
+    put_text(DIR_MADE "/dovecot-uidlist", "3 V1795335659 N3 Geaf5891ae8a5026b004b000083ecc375\n"
+                                          "2 :1795335656.M9P19200.vm,S=23,W=25\n");
+    put_text(DIR_MADE "/dovecot-keywords", "2 in-ue\n");
+    put_text(DIR_MADE "/cur/1795335656.M9P19200.vm,S=23,W=25:2,Dc", "Subject: x\n\nhello, all\n");
+    open_box();
+    lists("INBOX\nGr\xc3\xbc\xc3\x9f"
+          "e!/\n" MADE "+\nSent+\\Sent\n");
+    assert_int_equal(status("INBOX").uidvalidity, 1795335657);
+    assert_int_equal(status("INBOX").uidnext, 5);
+    assert_int_equal(status("Sent").uidvalidity, 1795335660);
+    assert_int_equal(status("Sent").uidnext, 7);
+    assert_int_equal(status(MADE).uidvalidity, 1795335659);
+    for (int i = 0; i < 2; i++) {
+        holds("INBOX", "1 8 foo\n2 0 $Label1 bar later (0000a1b2)\n4 1 (1795335656.M455715P19200.vm,S=23,W=25)\n");
+        holds(MADE, "2 16 in-ue\n");
+        index_close(&box);
+        assert_int_equal(unlink(in_box("../index.db")), 0);
+        (void)unlink(in_box("../index.db-wal"));
+        open_box();
+    }
+    assert_int_equal(status(MADE).uidvalidity, 1795335659);
+}
+
 /* The n-th call from now fails: 0: none. */
 static int fail_at;
 
@@ -484,6 +559,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rename_inbox, setup, teardown),
         cmocka_unit_test_setup_teardown(test_subscribe, setup, teardown),
         cmocka_unit_test_setup_teardown(test_status, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_adopted, setup_empty, teardown),
         cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
     };
 
