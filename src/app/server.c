@@ -40,6 +40,8 @@ static int load_client(const struct config *config, struct tls_client *kept, str
 int server_load_tls(const struct config *config, struct tls_client *kept, struct tls_server **ret,
                     struct tls_client **ret_client, struct err *e)
 {
+    /* A client that names its protocol names one of these; what it speaks is compared by service/peer. */
+    static const char *const alpn[] = { "imap", "pop3", "smtp", NULL };
     struct tls_server *server = NULL;
     struct tls_files *files = mem_array(config->tls.pair_count, sizeof *files);
     int code = 0;
@@ -47,7 +49,7 @@ int server_load_tls(const struct config *config, struct tls_client *kept, struct
     for (size_t i = 0; i < config->tls.pair_count; i++)
         files[i] = (struct tls_files){ config->tls.pairs[i].certificate, config->tls.pairs[i].key };
     if (config->tls.pair_count > 0)
-        code = tls_server_new(files, config->tls.pair_count, NULL, &server, e);
+        code = tls_server_new(files, config->tls.pair_count, alpn, &server, e);
     mem_free(files);
     if (code < 0)
         return code;

@@ -6,6 +6,7 @@
 #include "facteur/policy/relay.h"
 #include "facteur/service/login.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 enum { PROXY_HEADER_MAX = 4096 };
@@ -218,6 +219,10 @@ static void on_tls(void *owner, int status, const struct tls_info *info, const c
 {
     struct peer *p = owner;
 
+    if (status == 0 && info->alpn[0] != '\0' && strcmp(info->alpn, p->peers->protocol->name) != 0) {
+        status = -EPROTO; /* somebody led a client of another protocol here (RFC 7301, ALPACA) */
+        why = "the client wants another protocol (ALPN)";
+    }
     if (status < 0) {
         LOG(INFO, "tls-failed", kv_str("session", p->client.session), kv_str("client", p->client.address),
             kv_str("reason", why));

@@ -1,9 +1,11 @@
 """Mailboxes over IMAP: sessions, other sessions, deliveries and other programs on the same files."""
 import os
 import re
+import socket
+import ssl
 
 from imap import client, server
-from lib import ANNA, BERT, message, wait_until
+from lib import ANNA, BERT, HOST, message, wait_until
 
 
 def files(s, user=ANNA, folder=""):
@@ -172,3 +174,26 @@ def test_mailbox_commands(t):
         assert b"[OVERQUOTA]" in c.append("INBOX", big + b"y" * 1048576, status="NO").final
     assert s.json("status")["mailboxes"]["accounts"] == 1
     assert "no such user" in s.run("mailbox", "list", "nobody", check=False).stderr
+
+
+def test_alpn(t):
+    """A client that wants another protocol is turned away (RFC 7301); one that does not say is let in."""
+    s = server(t)
+
+    def talk_to(service, *protocols):
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        try:
+            with socket.create_connection((HOST, s.ports[service, "implicit"]), 20) as plain:
+                with context.wrap_socket(plain) as secure:
+                    return secure.recv(100)
+        except (ssl.SSLError, ConnectionError):
+            return b""
+
+    assert talk_to("imap", "imap").startswith(b"* OK") and talk_to("imap").startswith(b"* OK")
+    assert talk_to("pop3", "pop3").startswith(b"+OK")
+    assert not talk_to("imap", "http/1.1") and not talk_to("imap", "smtp") and not talk_to("pop3", "imap")
+    assert talk_to("imap", "http/1.1", "imap").startswith(b"* OK")

@@ -19,7 +19,7 @@ struct peer;
 struct peers;
 
 struct peer_protocol {
-    const char *name;    /* "imap", for the log */
+    const char *name;    /* "imap": its name in ALPN, and the first letter of its sessions' ids */
     size_t session_size; /* of the struct that begins with a struct peer */
     /* The client is known (PROXY header read, implicit TLS not yet begun): makes the dialogue. p->verdict says whether
      * the limits let it in. */
