@@ -6,11 +6,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "facteur/base/buf.h"
-#include "facteur/base/clock.h"
 #include "facteur/base/mem.h"
 #include "imap_parse_priv.h"
 
@@ -105,6 +105,8 @@ static void wrong_ones(void **state)
         { "a SELECT \"\xfc\"", -EINVAL },
         { "a SELECT &AAA-", -EINVAL },
         { "a SELECT &AAo-", -EINVAL },
+        { "a SELECT \"a\x7f\"", -EINVAL },
+        { "a SELECT &AH8-", -EINVAL },
         { "a SELECT {4}\r\nx\ry\n", -EINVAL },
         { "a SELECT {4}\r\nxy", -EINVAL },
         { "a SELECT {x}\r\nxy", -EINVAL },
@@ -827,17 +829,26 @@ static void parentheses_are_bounded(void **state)
     }
 }
 
+/* Of this process alone: what others do at the time does not count. */
+static int64_t cpu_us(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static int64_t time_of(const char *head, const char *one, size_t times, const char *tail)
 {
     char *text = repeat(head, one, times, tail);
     int64_t best = INT64_MAX;
 
     for (int i = 0; i < 3; i++) {
-        int64_t start = clock_mono_us();
+        int64_t start = cpu_us(), took;
 
         done(parse(text, &selected));
-        if (clock_mono_us() - start < best)
-            best = clock_mono_us() - start;
+        took = cpu_us() - start;
+        best = took < best ? took : best;
     }
     mem_free(text);
     return best;

@@ -2,10 +2,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
-#include "facteur/base/clock.h"
 #include "facteur/base/rand.h"
 #include "facteur/proto/imap_parse.h"
 
@@ -96,11 +96,20 @@ static void random_ones_as_tried_in_every_way(void **state)
     assert_true(matched > 1000);
 }
 
+/* Of this process alone: what others do at the time does not count. */
+static int64_t cpu_us(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 /* A46: the longest name against the worst patterns. */
 static void bombs_end_soon(void **state)
 {
     char name[1024], pattern[8192];
-    int64_t start = clock_mono_ms();
+    int64_t start = cpu_us() / 1000;
 
     (void)state;
     memset(name, 'a', sizeof name);
@@ -113,7 +122,7 @@ static void bombs_end_soon(void **state)
     memset(pattern, '*', sizeof pattern);
     assert_true(imap_pattern_matches(slice_make(pattern, 8192), slice_make(name, 1024)));
     assert_false(imap_pattern_matches(slice_make(pattern, 8192), slice_make(pattern, 1025))); /* no name is so long */
-    assert_true(clock_mono_ms() - start < 2000);
+    assert_true(cpu_us() / 1000 - start < 2000);
 }
 
 int main(void)
