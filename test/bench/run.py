@@ -86,7 +86,8 @@ class Bench:
             stack.callback(facteur.stop)
             found = [facteur]
             if self.with_postfix:
-                found.append(Postfix(folder, self.sink_port))
+                # With its default of 100 it leaves the 500 sessions' connections unanswered for minutes.
+                found.append(Postfix(folder, self.sink_port, processes=max(100, case.sessions + 20)))
                 stack.callback(found[1].stop)
             yield found
             self.stalled(case, facteur)
@@ -355,9 +356,9 @@ def text(row):
             "–" if reached is None else "yes" if reached else "**no**")
 
 
-def table(bench):
-    lines = [HEAD] + [text(r) for r in bench.rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
+def table(rows, head=HEAD):
+    lines = [head] + [text(r) for r in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     rule = ["-" * w for w in widths[:1]] + ["-" * (w - 1) + ":" for w in widths[1:4]] + ["-" * w for w in widths[4:]]
 
     def render(cells):
@@ -379,23 +380,23 @@ def report(bench, options):
     if bench.with_postfix:
         about.append(("Postfix", version("postconf", "-dh", "mail_version")))
     about.append(("date", datetime.date.today().isoformat()))
-    return "\n".join(["%s: %s  " % a for a in about] + ["", table(bench), ""] + ["- " + n for n in bench.notes])
+    return "\n".join(["%s: %s  " % a for a in about] + ["", table(bench.rows), ""] + ["- " + n for n in bench.notes])
 
 
-def page_around(path):
+def page_around(path, begin=BEGIN, end=END):
     """The page before and after what is measured."""
     with open(path, encoding="utf-8") as f:
-        before, _, rest = f.read().partition(BEGIN)
-    _, found, after = rest.partition(END)
+        before, _, rest = f.read().partition(begin)
+    _, found, after = rest.partition(end)
     if not found:
-        raise SystemExit("%s has no lines %s and %s" % (path, BEGIN, END))
+        raise SystemExit("%s has no lines %s and %s" % (path, begin, end))
     return before, after
 
 
-def write_into(path, content):
-    before, after = page_around(path)
+def write_into(path, content, begin=BEGIN, end=END):
+    before, after = page_around(path, begin, end)
     with open(path, "w", encoding="utf-8") as out:
-        out.write(before + BEGIN + "\n\n" + content + "\n\n" + END + after)
+        out.write(before + begin + "\n\n" + content + "\n\n" + end + after)
 
 
 def parse():
