@@ -6,7 +6,7 @@
 #include <errno.h>
 
 enum {
-    TRIGRAMS = 24, /* looked up for one needle: more would hardly narrow it down further */
+    TRIGRAMS = 12, /* looked up for one needle: more would hardly narrow it down further */
     QUERY_ROOM = TRIGRAMS * 32
 };
 

@@ -8,7 +8,11 @@
 
 #include <errno.h>
 
-enum { PIECE = 64 * 1024, FOLDED = 3 /* octets that one may become: U+FFFD */ };
+enum {
+    PIECE = 64 * 1024,
+    TEXT_MAX = 16 * 1024 * 1024, /* folded, it is still a value that our SQLite takes (db.c) */
+    FOLDED = 3                   /* octets that one may become: U+FFFD */
+};
 
 void search_text_clear(struct search_text *t)
 {
@@ -84,7 +88,7 @@ void search_text_read(int fd, uint64_t stored, uint64_t max, struct search_text 
     const struct text_source source = { read_stored, &fd };
     const struct text_sink sink = { take, ret };
     struct mime m;
-    size_t room = max < SIZE_MAX / 8 ? (size_t)max : SIZE_MAX / 8;
+    size_t room = max < TEXT_MAX ? (size_t)max : TEXT_MAX;
     int r;
 
     buf_init(&ret->head, room);
