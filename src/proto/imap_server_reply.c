@@ -119,7 +119,7 @@ void imap_put_capabilities(struct imap_server *s)
         bool auth = imap_offers_auth(s);
 
         imap_puts(s, s->options.tls_offered && !s->tls ? " STARTTLS" : "");
-        imap_puts(s, auth ? "" : " LOGINDISABLED");
+        imap_puts(s, auth && (m->plain || m->login) ? "" : " LOGINDISABLED");
         imap_puts(s, auth && m->scram ? " AUTH=SCRAM-SHA-256" : "");
         imap_puts(s, auth && m->plain ? " AUTH=PLAIN" : "");
         imap_puts(s, auth && m->login ? " AUTH=LOGIN" : "");

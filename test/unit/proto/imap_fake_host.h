@@ -24,6 +24,7 @@ struct fake {
     struct imap_result result;
     struct imap_result append; /* what ask_append says */
     struct buf out, body;
+    struct sasl_scram_keys keys; /* alice's */
     int sink_code;
     bool closed, tls_wanted, in_append, in_body, idle;
     unsigned phases, refusals, attempts, appends, aborts;
@@ -107,9 +108,11 @@ static inline enum when fake_ask_auth(void *world, const struct sasl_attempt *a,
 
 static inline void fake_scram_keys(void *world, struct slice user, struct sasl_scram_keys *ret)
 {
-    (void)world;
-    (void)user;
+    struct fake *f = world;
+
     *ret = (struct sasl_scram_keys){ .salt = "salt of a test.", .salt_n = 16, .iterations = 4096 };
+    if (slice_is(user, "alice"))
+        *ret = f->keys;
 }
 
 static inline void fake_run(void *world, const struct imap_command *c)

@@ -418,6 +418,12 @@ static void fetch_modifiers(void **state)
     assert_int_equal(p->c.fetch.items[2].kind, FETCH_MODSEQ);
     assert_int_equal(p->c.enable, ENABLE_CONDSTORE);
     done(p);
+    p = parse("a UID FETCH 1:* FLAGS (VANISHED)", &qresync);
+    assert_int_equal(p->code, -EINVAL);
+    done(p);
+    p = parse("a FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)", &qresync);
+    assert_int_equal(p->code, -EINVAL);
+    done(p);
     p = good("a UID FETCH 1:* FLAGS (PARTIAL -1:-100)", &selected);
     assert_true(p->c.fetch.partial && p->c.fetch.partial_from == -1 && p->c.fetch.partial_to == -100);
     done(p);
@@ -810,6 +816,40 @@ static void bounds(void **state)
         }
 }
 
+static void items_of_fetch_are_bounded(void **state)
+{
+    (void)state;
+    for (int n = IMAP_ITEMS; n <= IMAP_ITEMS + 1; n++) {
+        struct buf text;
+        struct parsed *p;
+
+        buf_init(&text, 1 << 20);
+        for (int i = 1; i <= n; i++)
+            assert_int_equal(buf_addf(&text, "%sBODY[%d]", i == 1 ? "a FETCH 1 (" : " ", i), 0);
+        assert_int_equal(buf_adds(&text, ")"), 0);
+        p = parse_octets(buf_slice(&text), &selected);
+        assert_int_equal(p->code, n == IMAP_ITEMS ? 0 : -E2BIG);
+        done(p);
+        buf_clear(&text);
+    }
+}
+
+static void nul_is_in_no_string(void **state)
+{
+    static const struct slice texts[] = { { "a SELECT {3}\r\na\0b", sizeof "a SELECT {3}\r\na\0b" - 1 },
+                                          { "a SELECT \"a\0b\"", sizeof "a SELECT \"a\0b\"" - 1 },
+                                          { "a SELECT a\0b", sizeof "a SELECT a\0b" - 1 },
+                                          { "a\0 NOOP", sizeof "a\0 NOOP" - 1 } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct parsed *p = parse_octets(texts[i], &selected);
+
+        assert_int_equal(p->code, -EINVAL);
+        done(p);
+    }
+}
+
 static void parentheses_are_bounded(void **state)
 {
     char text[2 * IMAP_SEARCH_DEPTH + 40];
@@ -910,6 +950,8 @@ int main(void)
         cmocka_unit_test(literals_at_the_end),
         cmocka_unit_test(dates_of_append),
         cmocka_unit_test(bounds),
+        cmocka_unit_test(items_of_fetch_are_bounded),
+        cmocka_unit_test(nul_is_in_no_string),
         cmocka_unit_test(parentheses_are_bounded),
         cmocka_unit_test(time_is_linear),
     };

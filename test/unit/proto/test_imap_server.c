@@ -7,6 +7,7 @@
 
 #include "imap_fake_host.h"
 #include "imap_server_priv.h"
+#include "sasl_priv.h"
 
 #define PRE                                                                                                            \
     "CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE STARTTLS AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN"
@@ -297,25 +298,94 @@ static void other_protocols_hear_nothing(void **state)
     }
 }
 
-static void scram(void **state)
+/* What a password file holds of alice's. */
+static struct sasl_scram_keys keys_of_alice(void)
 {
-    struct fake f;
-    struct buf b, line;
-    struct sasl_client c = { 0 };
+    struct sasl_scram_keys k = { .known = true, .salt = "salt of a test.", .salt_n = 16, .iterations = 4096 };
+    uint8_t salted[32], client[32];
 
-    (void)state;
+    sasl_scram_derive(SLICE_LIT("secret"), k.salt, k.salt_n, k.iterations, salted);
+    scram_hmac(salted, SLICE_LIT("Client Key"), client);
+    scram_hash(client, k.stored);
+    scram_hmac(salted, SLICE_LIT("Server Key"), k.server);
+    return k;
+}
+
+/* The text of "+ text" as the client's machine takes it. */
+static struct slice challenge_in(const char *reply)
+{
+    struct slice line = slice_str(reply);
+
+    assert_true(slice_istarts(line, "+ "));
+    line = slice_skip(line, 2);
+    line.n -= 2;
+    return line;
+}
+
+static void scram_with(const char *password, const char *want)
+{
+    uint8_t salted[32];
+    struct sasl_client c = { 0 };
+    struct buf b, line;
+    struct fake f;
+
     fake_init(&f);
+    f.keys = keys_of_alice();
     fake_start(&f);
     buf_init(&b, 4096);
     buf_init(&line, 4096);
-    assert_int_equal(sasl_client_start(&c, "SCRAM-SHA-256", "alice", "secret", &b), 0);
+    assert_int_equal(sasl_client_start(&c, "SCRAM-SHA-256", "alice", password, &b), 0);
     assert_int_equal(buf_addf(&line, "a AUTHENTICATE SCRAM-SHA-256 %.*s\r\n", SLICE_ARG(buf_slice(&b))), 0);
-    SAY(&f, buf_cstr(&line), "+ ");
-    /* The keys are those of nobody: the exchange goes to its end all the same, and then it is wrong. */
-    SAY(&f, "Yz1iaXdz\r\n", "a BAD Authentication data is malformed\r\n");
+    buf_reset(&b);
+    assert_int_equal(sasl_client_next(&c, challenge_in(fake_say(&f, buf_cstr(&line))), &b), SASL_CLIENT_KEY);
+    sasl_scram_derive(slice_str(password), c.salt, c.salt_n, c.iterations, salted);
+    assert_int_equal(sasl_client_key(&c, salted, &b), 0);
+    assert_int_equal(buf_adds(&b, "\r\n"), 0);
+    (void)fake_say(&f, buf_cstr(&b));
+    if (starts(buf_cstr(&f.out), "+ ")) {
+        buf_reset(&b);
+        assert_int_equal(sasl_client_next(&c, challenge_in(buf_cstr(&f.out)), &b), SASL_CLIENT_SEND);
+        assert_true(sasl_client_trusts(&c));
+        (void)fake_say(&f, "\r\n");
+    }
+    assert_true(starts(buf_cstr(&f.out), want));
     sasl_client_clear(&c);
     buf_clear(&b);
     buf_clear(&line);
+    fake_clear(&f);
+}
+
+static void scram(void **state)
+{
+    (void)state;
+    scram_with("secret", "a OK [CAPABILITY ");
+    scram_with("wrong", "a NO [AUTHENTICATIONFAILED]");
+}
+
+static void ways_to_log_in(void **state)
+{
+    struct fake f;
+
+    (void)state;
+    fake_init(&f);
+    f.options.auth = (struct sasl_mechanisms){ .scram = true };
+    fake_start(&f);
+    assert_non_null(strstr(buf_cstr(&f.out), " LOGINDISABLED AUTH=SCRAM-SHA-256]"));
+    SAY(&f, LOGIN, "l NO [CANNOT] That way to log in is not available\r\n");
+    SAY(&f, "a AUTHENTICATE PLAIN\r\n", "a NO [CANNOT] That mechanism is not available\r\n");
+    fake_clear(&f);
+    fake_init(&f);
+    fake_start(&f);
+    SAY(&f, "a LOGIN \"\" x\r\n", "a NO [AUTHENTICATIONFAILED]");
+    SAY(&f, "b LOGIN {1}\r\n", "+");
+    SAY(&f, "\x01 x\r\n", "b NO [AUTHENTICATIONFAILED]");
+    assert_int_equal(f.attempts, 0);
+    f.later = true;
+    fake_feed(&f, SLICE_LIT("c LOGIN bob x\r\n"));
+    f.verdict.close = true; /* the host has had enough */
+    buf_reset(&f.out);
+    fake_answer(&f);
+    assert_string_equal(buf_cstr(&f.out), "c NO [AUTHENTICATIONFAILED] Name or password is wrong\r\n* BYE Closing\r\n");
     fake_clear(&f);
 }
 
@@ -865,6 +935,7 @@ int main(void)
         cmocka_unit_test(starttls_injection_ends_the_session),
         cmocka_unit_test(other_protocols_hear_nothing),
         cmocka_unit_test(scram),
+        cmocka_unit_test(ways_to_log_in),
         cmocka_unit_test(sasl_lines),
         cmocka_unit_test(passwords_are_not_logged),
         cmocka_unit_test(lines_have_a_limit),
