@@ -5,6 +5,8 @@
 #include "facteur/base/mem.h"
 #include "facteur/store/sys.h"
 
+#include "maildir_name.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -118,12 +120,20 @@ static int copy_file(struct copy *c, const struct row *row, const char *name)
 }
 
 /* A delivery is written to the disk some seconds later; its copy is promised to be there now. */
-static int sync_young(struct copy *c, const char *name, int64_t internal_ms)
+static bool is_young_delivery(const struct row *row)
 {
-    int64_t age = clock_wall_ms() - internal_ms;
+    int64_t age = clock_wall_ms() - row->message.internal_ms;
+    struct maildir_name n;
+
+    maildir_name_parse(slice_str(row->name), &n);
+    return n.ours && age < UNSYNCED_MS && age > -(int64_t)UNSYNCED_MS;
+}
+
+static int sync_young(struct copy *c, const char *name, const struct row *row)
+{
     int fd, r;
 
-    if (age > UNSYNCED_MS || age < -(int64_t)UNSYNCED_MS)
+    if (!is_young_delivery(row))
         return 0;
     fd = sys->openat(c->to->places[PLACE_CUR], name, O_RDONLY | O_NONBLOCK, 0);
     if (fd < 0)
@@ -185,7 +195,7 @@ static int copy_one(struct index *x, struct copy *c, const struct row *row, stru
     item->name = arena_str(&c->names, slice_str(to.name));
     c->count++;
     c->to->uidnext++;
-    r = sync_young(c, item->name, row->message.internal_ms);
+    r = sync_young(c, item->name, row);
     if (r < 0)
         return err_set(e, r, "sync a message of %s: %s", x->user, err_text(r));
     TRY(index_row_put(x, c->to, &to, e));

@@ -28,7 +28,7 @@
 
 #include <sys/types.h>
 
-enum { INDEX_SCHEMA = 1, FOLDERS_HELD = 4, UID_MAX = UINT32_MAX - 1, EXPUNGED_ROWS = 10000 };
+enum { INDEX_SCHEMA = 1, FOLDERS_HELD = 4, UID_MAX = UINT32_MAX - 1, EXPUNGED_ROWS = 10000, EXPUNGED_TRIM = 1000 };
 
 /* --- index.db ---
  *
@@ -114,7 +114,7 @@ struct folder {
     uint64_t modseq;        /* the highest given */
     uint64_t vanished_from; /* expunges up to it are not in the table any more */
 
-    unsigned expunged_puts;               /* since the table was last trimmed */
+    unsigned expunged_puts;               /* rows put since the table was last trimmed */
     uint32_t prepared_low, prepared_high; /* all between them is prepared */
     int64_t in_new;                       /* rows whose file is in new/; -1: not counted */
     struct dir_mark base_mark;

@@ -107,19 +107,13 @@ int index_row_delete(struct index *x, const struct folder *f, uint32_t uid, stru
     return 0;
 }
 
-/* Keeps what has gone for clients that come back; the oldest is forgotten, and then they are told of all UIDs. */
-int index_expunged_put(struct index *x, struct folder *f, const struct ranges *gone, uint64_t modseq, struct err *e)
+/* Forgets the oldest: clients that have been away for longer are told of all UIDs that are not there. */
+static int trim_expunged(struct index *x, struct folder *f, struct err *e)
 {
-    int64_t bound = 0;
+    int64_t bound;
     int r;
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = index_stmt(x, I_EXPUNGED_BOUND, &r, e);
 
-    for (size_t i = 0; i < gone->count; i++) {
-        int64_t row[] = { f->id, (int64_t)modseq, gone->items[i].from, gone->items[i].to };
-
-        TRY(index_run(x, I_EXPUNGED_PUT, row, 4, e));
-    }
-    s = index_stmt(x, I_EXPUNGED_BOUND, &r, e);
     if (s == NULL)
         return r;
     (void)sqlite3_bind_int64(s, 1, f->id);
@@ -132,4 +126,18 @@ int index_expunged_put(struct index *x, struct folder *f, const struct ranges *g
     if (bound > 0 && (uint64_t)bound > f->vanished_from)
         f->vanished_from = (uint64_t)bound;
     return index_run(x, I_EXPUNGED_TRIM, (int64_t[]){ f->id, bound }, 2, e);
+}
+
+int index_expunged_put(struct index *x, struct folder *f, const struct ranges *gone, uint64_t modseq, struct err *e)
+{
+    for (size_t i = 0; i < gone->count; i++) {
+        int64_t row[] = { f->id, (int64_t)modseq, gone->items[i].from, gone->items[i].to };
+
+        TRY(index_run(x, I_EXPUNGED_PUT, row, 4, e));
+    }
+    f->expunged_puts += (unsigned)gone->count;
+    if (f->expunged_puts < EXPUNGED_TRIM)
+        return 0;
+    f->expunged_puts = 0;
+    return trim_expunged(x, f, e);
 }

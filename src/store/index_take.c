@@ -41,7 +41,7 @@ static const struct dovecot_record *find_without(const struct dovecot_uidlist *l
 /* Dovecot's record of a file, which may have got its new name from us before a crash. */
 static const struct dovecot_record *record_of(const struct dovecot_uidlist *l, const char *name)
 {
-    static const char *const ours[] = { "", "U", "SWU" };
+    static const char *const ours[] = { "", "U", "UW", "US", "SWU" };
     const struct dovecot_record *found = NULL;
     struct file_name n;
 
