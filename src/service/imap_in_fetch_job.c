@@ -136,12 +136,11 @@ static int open_file(struct fetch *f, struct index *x, const struct fetch_messag
         f->expunged = true;
         return LEFT_OUT;
     }
-    if (r == 0)
-        r = message_open(&f->file, fd, size);
     if (r < 0) {
         f->failed = r;
         return LEFT_OUT;
     }
+    message_open(&f->file, fd, size);
     return 0;
 }
 

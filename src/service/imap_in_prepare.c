@@ -206,8 +206,8 @@ int imap_in_prepare(int fd, uint64_t stored, struct arena *a, struct index_prepa
     message_init(&p.file);
     buf_init(&p.out, PREPARED_TEXT);
     buf_init(&p.decoded, 8 * PREPARED_KEY);
-    code = message_open(&p.file, fd, stored);
-    code = code < 0 ? code : prepare(&p, ret);
+    message_open(&p.file, fd, stored);
+    code = prepare(&p, ret);
     (void)message_release(&p.file); /* it is the index's */
     message_clear(&p.file);
     buf_clear(&p.out);

@@ -24,8 +24,9 @@ void message_close(struct message_file *f)
     if (f->parsed)
         mime_clear(&f->mime);
     f->parsed = false;
-    f->whole = false;
     f->has_body_at = false;
+    f->octets_at = 0;
+    buf_reset(&f->octets);
 }
 
 void message_clear(struct message_file *f)
@@ -55,6 +56,7 @@ static ssize_t read_at(int fd, char *to, size_t n, uint64_t at)
     return (ssize_t)got;
 }
 
+/* Reads n octets; fewer are there only when the file has shrunk. */
 static int load(struct message_file *f, uint64_t at, size_t n)
 {
     char *room;
@@ -68,24 +70,23 @@ static int load(struct message_file *f, uint64_t at, size_t n)
     if (r < 0)
         return (int)r;
     f->octets.n = (size_t)r;
-    return 0;
+    f->octets_at = at;
+    return (size_t)r < n ? -EIO : 0;
 }
 
-int message_open(struct message_file *f, int fd, uint64_t size)
+void message_open(struct message_file *f, int fd, uint64_t size)
 {
-    int code;
-
     message_close(f);
     f->fd = fd;
     f->size = size;
-    if (size > SECTION_WHOLE)
-        return 0;
-    code = load(f, 0, (size_t)size);
-    if (code < 0)
-        return code;
-    f->whole = true;
-    f->size = f->octets.n;
-    return 0;
+}
+
+/* What of the file from `at` on has been read already, up to n octets. */
+static struct slice loaded(const struct message_file *f, uint64_t at, size_t n)
+{
+    if (at < f->octets_at || at - f->octets_at >= f->octets.n)
+        return (struct slice){ NULL, 0 };
+    return slice_head(slice_skip(buf_slice(&f->octets), (size_t)(at - f->octets_at)), n);
 }
 
 int message_release(struct message_file *f)
@@ -101,28 +102,22 @@ int message_piece(struct message_file *f, uint64_t at, uint64_t end, struct slic
 {
     size_t n = end - at < SECTION_PIECE ? (size_t)(end - at) : SECTION_PIECE;
 
-    if (f->whole) {
-        if (end > f->octets.n)
-            return -EIO;
-        *ret = slice_make(f->octets.p + at, n);
+    *ret = loaded(f, at, n);
+    if (ret->n > 0)
         return 0;
-    }
-    TRY(load(f, at, n));
-    if (f->octets.n < n)
-        return -EIO;
-    *ret = buf_slice(&f->octets);
-    return 0;
+    TRY(f->size <= SECTION_WHOLE ? load(f, 0, (size_t)f->size) : load(f, at, n));
+    *ret = loaded(f, at, n);
+    return ret->n > 0 ? 0 : -EIO;
 }
 
 ssize_t message_read(struct message_file *f, void *to, size_t n, uint64_t at)
 {
-    if (!f->whole)
+    struct slice here = loaded(f, at, n);
+
+    if (here.n == 0)
         return read_at(f->fd, to, n, at);
-    if (at >= f->octets.n)
-        return 0;
-    n = n < f->octets.n - at ? n : (size_t)(f->octets.n - at);
-    memcpy(to, f->octets.p + at, n);
-    return (ssize_t)n;
+    memcpy(to, here.p, here.n);
+    return (ssize_t)here.n;
 }
 
 int message_parse(struct message_file *f, const struct mime **ret)
@@ -187,13 +182,15 @@ static bool find_empty_line(struct slice in, unsigned *state, size_t *ret_end)
     return false;
 }
 
-static int find_body(struct message_file *f)
+static int find_body(struct message_file *f, bool header_alone)
 {
     unsigned state = HEADER_LINE_START;
     uint64_t at = 0;
 
     if (f->has_body_at)
         return 0;
+    if (header_alone && f->octets.n == 0)
+        TRY(load(f, 0, f->size < SECTION_HEAD ? (size_t)f->size : SECTION_HEAD));
     f->body_at = f->size;
     while (at < f->size) {
         struct slice piece;
@@ -349,21 +346,22 @@ static int find_fields(struct message_file *f, const struct imap_section *sectio
                        struct section *ret)
 {
     size_t n = end - at < MIME_HEADER ? (size_t)(end - at) : MIME_HEADER;
-    char *header = NULL;
-    int code;
+    struct slice header = loaded(f, at, n);
+    char *read = NULL;
+    int code = 0;
 
-    if (f->whole) {
-        buf_reset(&f->text);
-        code = choose_fields(slice_make(f->octets.p + at, n), section, &f->text);
-    } else {
+    if (header.n < n) {
         ssize_t r;
 
-        header = mem_alloc(n);
-        r = read_at(f->fd, header, n, at);
-        buf_reset(&f->text);
-        code = r < 0 ? (int)r : choose_fields(slice_make(header, (size_t)r), section, &f->text);
-        mem_free(header);
+        read = mem_alloc(n);
+        r = read_at(f->fd, read, n, at);
+        code = r < 0 ? (int)r : 0;
+        header = slice_make(read, r < 0 ? 0 : (size_t)r);
     }
+    buf_reset(&f->text);
+    if (code == 0)
+        code = choose_fields(header, section, &f->text);
+    mem_free(read);
     if (code < 0)
         return code;
     hide_nuls(f->text.p, f->text.n);
@@ -424,7 +422,7 @@ static int find_in_root(struct message_file *f, const struct imap_section *secti
     s->exists = true;
     s->end = f->size;
     if (section->text != SECTION_ALL) {
-        TRY(find_body(f));
+        TRY(find_body(f, section->text != SECTION_TEXT));
         if (section->text == SECTION_TEXT)
             s->at = f->body_at;
         else

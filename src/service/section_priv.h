@@ -4,8 +4,8 @@
  * Owner:     struct message_file holds a file and buffers that are used again for the next one; struct section borrows
  *            from it and holds nothing itself. One section at a time.
  * Thread:    jobs.
- * Limits:    files up to SECTION_WHOLE are read at once, others in pieces of SECTION_PIECE; header fields are looked for
- *            in the first MIME_HEADER octets of a header.
+ * Limits:    files up to SECTION_WHOLE are read at once, others in pieces of SECTION_PIECE; for a header SECTION_HEAD
+ *            octets are read at first; header fields are looked for in the first MIME_HEADER octets of a header.
  * Standards: RFC 9051 section 6.4.5 (sections, partial), RFC 3516 (BINARY). Every line end goes out as CRLF. */
 #ifndef FACTEUR_SERVICE_SECTION_PRIV_H
 #define FACTEUR_SERVICE_SECTION_PRIV_H
@@ -15,15 +15,15 @@
 
 #include <sys/types.h>
 
-enum { SECTION_WHOLE = 256 * 1024, SECTION_PIECE = 64 * 1024 };
+enum { SECTION_WHOLE = 256 * 1024, SECTION_PIECE = 64 * 1024, SECTION_HEAD = 8 * 1024 };
 
 struct message_file {
     int fd;           /* -1: none */
     uint64_t size;    /* stored octets */
-    bool whole;       /* all of them are in `octets`; else a piece */
     bool parsed;      /* `mime` is the message's */
     bool has_body_at; /* where the header ends is known: */
     uint64_t body_at;
+    uint64_t octets_at; /* where `octets`, which were read last, stand in the file */
     struct buf octets;
     struct buf lines; /* a piece as lines for the wire, on its way to a decoder */
     struct buf text;  /* what was made of a header, or decoded to be counted */
@@ -31,8 +31,8 @@ struct message_file {
 };
 
 void message_init(struct message_file *f);
-/* Takes fd over, also when it fails: message_close. A file that is open is closed first. */
-int message_open(struct message_file *f, int fd, uint64_t size) MUST_USE;
+/* Takes fd over; a file that is open is closed first. Nothing is read yet. */
+void message_open(struct message_file *f, int fd, uint64_t size);
 void message_close(struct message_file *f);  /* memory stays for the next */
 int message_release(struct message_file *f); /* the descriptor, which is not closed then; the memory stays too */
 void message_clear(struct message_file *f);
