@@ -93,11 +93,14 @@ finish() {
 stage packages
 sh config/install-packages.sh build demo test || echo 'some packages are missing: tests that need them are skipped'
 
-# npm's package is installed below build/, never into the system or the source.
-if command -v npm >/dev/null 2>&1 && ! [ -d build/nodemailer/node_modules/nodemailer ]; then
-    npm install --prefix build/nodemailer --no-audit --no-fund --ignore-scripts --loglevel=error nodemailer@6 ||
-        echo 'nodemailer is not to be had: its test is skipped'
-fi
+# npm's packages are installed below build/, never into the system or the source.
+for package in nodemailer@6 imapflow@1; do
+    name=${package%@*}
+    if command -v npm >/dev/null 2>&1 && ! [ -d "build/$name/node_modules/$name" ]; then
+        npm install --prefix "build/$name" --no-audit --no-fund --ignore-scripts --loglevel=error "$package" ||
+            echo "$name is not to be had: its test is skipped"
+    fi
+done
 
 stage 'build (debug)'
 check build/debug sh -c 'cmake --preset debug && cmake --build --preset debug' || finish
