@@ -6,7 +6,11 @@
 
 #include <errno.h>
 
-/* --- deliveries: announced at once, their files named after it --- */
+/* --- deliveries ---
+ *
+ * As a rule a message is announced at once, with the next UID, and its file is named by it in a job that goes before
+ * everything that waits. When a job that may give UIDs itself is running, or may have found the file in new/ and taken
+ * it, that is not for us to do: then the job comes first (after that one's slice), and tells whether the file was ours. */
 
 enum { ARRIVALS_BATCH = 64 };
 
@@ -14,6 +18,7 @@ struct arrivals {
     struct account_job j;
     struct open_mailbox *b;
     uint32_t folder;
+    bool late; /* announced when their files have been named */
     size_t count;
     struct {
         struct mailbox_message message;
@@ -22,18 +27,34 @@ struct arrivals {
     } items[ARRIVALS_BATCH];
 };
 
-/* What cannot be done is taken back: the next look into the directories finds the message, if there is one. */
 static int run_arrivals(struct account_job *j, struct index *x)
 {
     struct arrivals *r = LIST_ENTRY(j, struct arrivals, j);
 
     for (size_t i = 0; i < r->count; i++) {
         r->items[i].code = index_arrived(x, r->folder, r->items[i].name, &r->items[i].message, &j->err);
-        j->code = r->items[i].code < 0 ? r->items[i].code : j->code;
+        if (r->items[i].code < 0 && !(r->late && r->items[i].code == -ENOENT)) /* late: somebody has taken it */
+            j->code = r->items[i].code;
     }
     return j->code;
 }
 
+static void give_uid(struct arrivals *r, size_t i, uint32_t uid, uint64_t modseq)
+{
+    r->items[i].message.uid = uid;
+    r->items[i].message.modseq = modseq;
+}
+
+/* Late ones get their UIDs when nothing else can give any. */
+static void arrivals_begin(struct account_job *j)
+{
+    struct arrivals *r = LIST_ENTRY(j, struct arrivals, j);
+
+    for (size_t i = 0; r->late && i < r->count; i++)
+        give_uid(r, i, r->b->m.uidnext + (uint32_t)i, r->b->m.modseq + 1 + i);
+}
+
+/* What could not be done is taken back: the next look into the directories finds the message, if there is one. */
 static void take_back(struct arrivals *r)
 {
     struct mailbox_changes changes = { 0 };
@@ -45,7 +66,20 @@ static void take_back(struct arrivals *r)
     LOG(INFO, "arrival-taken-back", kv_str("user", r->b->account->user),
         kv_num("messages", (int64_t)ranges_count(&changes.gone)), kv_str("reason", r->j.err.text));
     box_apply(r->b, &changes, NULL, false);
-    refresh_ask(r->b, NULL);
+}
+
+static void announce_late(struct arrivals *r)
+{
+    struct mailbox_changes changes = { 0 };
+
+    for (size_t i = 0; i < r->count; i++) {
+        if (r->items[i].code < 0)
+            continue;
+        mailbox_changes_add(&changes, &r->items[i].message);
+        changes.modseq = r->items[i].message.modseq;
+        r->b->account->m->arrivals++;
+    }
+    box_apply(r->b, &changes, NULL, false);
 }
 
 static void arrivals_done(void *owner, struct account_job *j)
@@ -53,8 +87,12 @@ static void arrivals_done(void *owner, struct account_job *j)
     struct arrivals *r = LIST_ENTRY(j, struct arrivals, j);
     struct open_mailbox *b = owner;
 
-    if (j->code < 0 && !b->gone)
+    if (r->late)
+        announce_late(r);
+    else if (j->code < 0)
         take_back(r);
+    if (j->code < 0 && !b->gone)
+        refresh_ask(b, NULL);
     arrive_reserve(b);
 }
 
@@ -66,53 +104,63 @@ static void arrivals_drop(struct account_job *j)
     mem_free(r);
 }
 
-/* The batch that has not begun yet, or a new one, which goes before everything that waits in the lane. */
-static struct arrivals *open_batch(struct open_mailbox *b)
+/* The batch that is the last to wait, or NULL. */
+static struct arrivals *waiting_batch(struct account *a)
 {
-    struct account *a = b->account;
-    struct link *last = a->urgent.prev;
-    struct arrivals *r;
+    if (list_empty(&a->urgent))
+        return NULL;
+    return LIST_ENTRY(LIST_ENTRY(a->urgent.prev, struct account_job, in_lane), struct arrivals, j);
+}
 
-    if (!list_empty(&a->urgent)) {
-        r = LIST_ENTRY(LIST_ENTRY(last, struct account_job, in_lane), struct arrivals, j);
-        if (r->b == b && r->count < ARRIVALS_BATCH)
-            return r;
-    }
-    r = mem_alloc(sizeof *r);
+static struct arrivals *new_batch(struct open_mailbox *b, bool late)
+{
+    struct arrivals *r = mem_alloc(sizeof *r);
+
     memset(r, 0, offsetof(struct arrivals, items)); /* the items are large, and filled one by one */
     box_hold(b);
     r->b = b;
     r->folder = b->folder.id;
+    r->late = late;
     r->j.run = run_arrivals;
+    r->j.begin = arrivals_begin;
     r->j.done = arrivals_done;
     r->j.drop = arrivals_drop;
     r->j.owner = b;
-    r->j.reads_only = true; /* the UIDs have been given */
+    r->j.reads_only = !late; /* the UIDs have been given */
     return r;
 }
 
-static bool can_announce(const struct open_mailbox *b, int64_t began_us)
+static bool must_be_late(const struct open_mailbox *b, const struct arrivals *waiting, int64_t began_us)
 {
     const struct account *a = b->account;
 
-    return a->writers == 0 && began_us > a->written_us && b->m.uidnext < b->reserved && !b->whole;
+    return lane_writes(a) || began_us <= a->written_us || b->m.uidnext >= b->reserved ||
+           (waiting != NULL && waiting->late); /* in the order in which they came */
 }
 
-static void announce(struct open_mailbox *b, const char *name, uint64_t wire_size, int64_t received_ms)
+static void arrive(struct open_mailbox *b, const char *name, const struct mailbox_message *message, int64_t began_us)
 {
-    struct mailbox_message message = {
-        .uid = b->m.uidnext, .modseq = b->m.modseq + 1, .internal_ms = received_ms, .size = wire_size
-    };
-    struct arrivals *r = open_batch(b);
+    struct arrivals *r = waiting_batch(b->account);
+    bool late = must_be_late(b, r, began_us);
+    size_t i;
 
-    r->items[r->count].message = message;
-    r->items[r->count].code = -ECANCELED;
-    slice_clip(slice_str(name), r->items[r->count].name, sizeof r->items[0].name);
-    r->count++;
-    b->account->m->arrivals++;
-    if (r->count == 1)
+    if (r == NULL || r->b != b || r->late != late || r->count == ARRIVALS_BATCH)
+        r = new_batch(b, late);
+    i = r->count++;
+    r->items[i].message = *message;
+    r->items[i].code = -ECANCELED;
+    slice_clip(slice_str(name), r->items[i].name, sizeof r->items[0].name);
+    if (!late)
+        give_uid(r, i, b->m.uidnext, b->m.modseq + 1);
+    if (i == 0)
         lane_start(b->account, &r->j, true);
-    mailbox_arrive(&b->m, &message);
+    if (late)
+        return;
+    b->account->m->arrivals++;
+    mailbox_arrive(&b->m, &(struct mailbox_message){ .uid = b->m.uidnext,
+                                                     .modseq = b->m.modseq + 1,
+                                                     .internal_ms = message->internal_ms,
+                                                     .size = message->size });
     background_want(b, WORK_PREPARE | WORK_SEARCH);
     arrive_reserve(b);
 }
@@ -125,8 +173,8 @@ void mailboxes_delivered(struct mailboxes *m, const char *user, const char *name
 
     if (b == NULL || b->users == 0)
         return; /* whoever opens it next looks into new/ */
-    if (b->loaded && can_announce(b, began_us))
-        announce(b, name, wire_size, received_ms);
+    if (b->loaded)
+        arrive(b, name, &(struct mailbox_message){ .internal_ms = received_ms, .size = wire_size }, began_us);
     else
         refresh_ask(b, NULL);
 }

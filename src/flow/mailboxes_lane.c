@@ -46,6 +46,11 @@ static void run_now(struct account *a)
     job_start(a->m->f->pool, JOB_MAILBOX, NULL, &a->job);
 }
 
+bool lane_writes(const struct account *a)
+{
+    return a->running != NULL && !a->running->reads_only;
+}
+
 void lane_next(struct account *a)
 {
     struct link *l;
@@ -60,9 +65,9 @@ void lane_next(struct account *a)
         return;
     }
     a->running = LIST_ENTRY(l, struct account_job, in_lane);
-    if (!a->running->begun && !a->running->reads_only)
-        a->writers++;
     a->running->begun = true;
+    if (a->running->begin != NULL)
+        a->running->begin(a->running);
     run_now(a);
 }
 
@@ -91,10 +96,6 @@ static void let_go(struct account *a, struct account_job *j)
 {
     struct open_mailbox *box = j->box; /* the job still names it: it may be started again */
 
-    if (j->begun && !j->reads_only) {
-        a->writers--;
-        a->written_us = clock_mono_us();
-    }
     list_unlink(&j->mark.in_scope);
     j->begun = false;
     j->account = NULL;
@@ -147,6 +148,8 @@ static void lane_finished(struct job *job)
         return;
     }
     account_ref(a);
+    if (!j->reads_only)
+        a->written_us = clock_mono_us();
     report(a, j);
     settle(a, j);
     lane_next(a);

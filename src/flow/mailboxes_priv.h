@@ -14,7 +14,7 @@
  *   mailboxes_background.c what nobody waits for
  *
  * UIDs and mod-sequences are given by the lane's jobs and, for arrivals, here on the loop. Both agree because arrivals
- * are given theirs only while no job that gives any has begun, and their jobs go to the front of the lane. */
+ * are given theirs only while no job that gives any runs, and their jobs go to the front of the lane. */
 #ifndef FACTEUR_FLOW_MAILBOXES_PRIV_H
 #define FACTEUR_FLOW_MAILBOXES_PRIV_H
 
@@ -67,8 +67,7 @@ struct account {
     struct link urgent, line;     /* struct account_job */
     struct account_job *running;  /* NULL while closing too */
     struct account_job *settling; /* its done is being called */
-    unsigned writers;             /* jobs that have begun and may give UIDs */
-    int64_t written_us;           /* when the last of them ended */
+    int64_t written_us;           /* when a job that may give UIDs last ran */
     bool busy, closing;           /* a job runs; it is the one that closes the index */
     int open_code;                /* a result of the job */
 };
@@ -85,6 +84,7 @@ void lane_close(struct account *a);
 void lane_next(struct account *a);
 void lane_drop_all(struct account *a); /* what waits is dropped undone */
 bool lane_is_free(const struct account *a);
+bool lane_writes(const struct account *a); /* a job is running that may give UIDs */
 
 /* --- mailboxes_box.c --- */
 struct open_mailbox *box_new(struct account *a, struct slice name);

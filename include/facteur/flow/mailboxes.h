@@ -74,7 +74,8 @@ struct account_job {
     int code;
     struct err err;
     /* its own */
-    struct job mark; /* in the scope */
+    void (*begin)(struct account_job *); /* loop; just before each run; of flow/mailboxes' own jobs */
+    struct job mark;                     /* in the scope */
     struct link in_lane;
     struct account *account;
     bool begun, started_again, held, rebuilt;

@@ -497,7 +497,19 @@ static void a_delivery_waits_for_who_may_have_found_it(void **state)
     mailboxes_delivered(x->m, "anna@example.org", "two", 1, 1, 0); /* a copy that was there already */
     settle(x);
     assert_int_equal(a.box->m.count, 3);
-    assert_int_equal(mailboxes_stats(x->m).arrivals, 0);
+    assert_int_equal(mailboxes_stats(x->m).arrivals, 2);
+    fake_gate_set(true);
+    mailbox_check(a.box, &a.scope, on_checked, &a);
+    fake_gate_await(1);
+    deliver(x, "three"); /* and the look takes it */
+    deliver(x, "four");
+    fake_gate_set(false);
+    RUN_UNTIL(x, a.checked == 1);
+    assert_int_equal(a.box->m.count, 5);
+    settle(x);
+    assert_int_equal(a.box->m.count, 5);
+    assert_int_equal(mailboxes_stats(x->m).arrivals, 2);
+    assert_int_equal(log_lines(x, "taken-back"), 0);
     session_end(&a);
 }
 
