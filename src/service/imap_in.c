@@ -237,6 +237,8 @@ static void run(void *world, const struct imap_command *c)
     struct imap_session *s = world;
 
     s->command = c;
+    if (c->enable != 0) /* a command with a CONDSTORE parameter (RFC 7162 section 3.1) */
+        imap_server_enable(s->proto, c->enable);
     turn_on(s, c);
     if (s->box != NULL && s->box->gone) {
         imap_in_unselect(s);

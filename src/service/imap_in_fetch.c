@@ -347,7 +347,8 @@ static void fetch_done(void *owner, struct account_job *aj)
     if (r < 0 && f->in_line) {
         LOG(ERROR, "fetch-failed", kv_str("session", s->peer.client.session), kv_num("uid", f->list[f->at].uid),
             kv_str("reason", err_text(r)));
-        peer_close(&s->peer, false); /* in the middle of a literal: nothing else that we could say would be understood */
+        peer_close(&s->peer,
+                   false); /* in the middle of a literal: nothing else that we could say would be understood */
         return;
     }
     imap_in_done(s, r < 0 ? imap_result_of_error(r) : result_of(f));

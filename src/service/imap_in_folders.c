@@ -50,9 +50,11 @@ static struct imap_result failed(const struct account_job *aj)
     struct imap_result r = imap_result_of_error(aj->code);
 
     if (aj->code == -EINVAL || aj->code == -EPERM || aj->code == -EEXIST || aj->code == -ENOENT ||
-        aj->code == -EDQUOT) {
+        aj->code == -EDQUOT || aj->code == -ENOTSUP) {
         if (aj->code == -EDQUOT)
             (void)!slice_copy(SLICE_LIT("LIMIT"), r.code, sizeof r.code);
+        if (aj->code == -ENOTSUP)
+            (void)!slice_copy(SLICE_LIT("USEATTR"), r.code, sizeof r.code);
         if (aj->code == -EINVAL)
             (void)!slice_copy(SLICE_LIT("CANNOT"), r.code, sizeof r.code);
         slice_clip(slice_str(aj->err.text), r.text, sizeof r.text);

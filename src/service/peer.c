@@ -168,7 +168,7 @@ static void begin(struct peer *p)
 
 static void take_proxy(struct peer *p, struct slice octets)
 {
-    struct endpoint client;
+    struct endpoint client = { 0 };
     size_t used = 0;
     int r = buf_add(&p->proxy, octets.p, octets.n);
 

@@ -55,8 +55,8 @@ struct flow {
     /* Told of deliveries; NULL: nobody reads mail here. Its maker (app) sets it after flow_start, calls mailboxes_stop
      * when the sessions have ended, and frees it when flow is quiet. */
     struct mailboxes *mailboxes;
-    uint64_t first_id;    /* of this process: older messages may have been delivered already */
-    uint64_t body_octets; /* bodies in memory now */
+    uint64_t first_id;        /* of this process: older messages may have been delivered already */
+    uint64_t body_octets;     /* bodies in memory now */
     uint8_t scram_secret[32]; /* what the salts of unknown users are made of */
     struct flow_stats stats;
     /* stopping */

@@ -13,8 +13,8 @@
 
 /* Quoted when that is possible (7-bit, no CR, LF, NUL), else a literal; NULs become U+FFFD's place-holder "?". */
 int imap_write_string(struct buf *out, struct slice s) MUST_USE;
-int imap_write_nstring(struct buf *out, struct slice s) MUST_USE; /* NIL for p NULL */
-int imap_write_astring(struct buf *out, struct slice s) MUST_USE; /* an atom when possible */
+int imap_write_nstring(struct buf *out, struct slice s) MUST_USE;                    /* NIL for p NULL */
+int imap_write_astring(struct buf *out, struct slice s) MUST_USE;                    /* an atom when possible */
 int imap_write_mailbox(struct buf *out, struct slice utf8_name, bool utf8) MUST_USE; /* modified UTF-7 unless `utf8` */
 int imap_write_number(struct buf *out, uint64_t n) MUST_USE;
 

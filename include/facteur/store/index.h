@@ -52,13 +52,21 @@ struct index_options {
 
 int index_open(struct maildirs *m, const char *state, const char *user, const struct index_options *o,
                struct index **ret, struct err *e) MUST_USE;
-void index_close(struct index **x); /* notes exact UIDNEXTs, so that none are skipped */
+void index_close(struct index **x);      /* notes exact UIDNEXTs, so that none are skipped */
 bool index_was_rebuilt(struct index *x); /* true once after it happened: for the log */
 
 /* --- folders (src/store/folders.c) --- */
 
-enum index_special { SPECIAL_NONE, SPECIAL_ALL, SPECIAL_ARCHIVE, SPECIAL_DRAFTS, SPECIAL_FLAGGED, SPECIAL_JUNK,
-                     SPECIAL_SENT, SPECIAL_TRASH };
+enum index_special {
+    SPECIAL_NONE,
+    SPECIAL_ALL,
+    SPECIAL_ARCHIVE,
+    SPECIAL_DRAFTS,
+    SPECIAL_FLAGGED,
+    SPECIAL_JUNK,
+    SPECIAL_SENT,
+    SPECIAL_TRASH
+};
 
 struct index_folder {
     uint32_t id; /* in index.db: for the calls below, while this process runs */
@@ -88,14 +96,15 @@ int index_subscribe(struct index *x, struct slice name, bool on, struct err *e) 
 
 struct index_entry {
     struct slice name;
-    bool exists;     /* false: only its children, or only its subscription */
+    bool exists; /* false: only its children, or only its subscription */
     bool subscribed, has_children;
     enum index_special special;
     uint32_t folder; /* id; 0 when it does not exist */
     char mailbox_id[32];
 };
 /* All names, sorted, parents before children; those that are only subscribed too. Borrowed for the call. */
-int index_list(struct index *x, void (*fn)(void *to, const struct index_entry *entry), void *to, struct err *e) MUST_USE;
+int index_list(struct index *x, void (*fn)(void *to, const struct index_entry *entry), void *to,
+               struct err *e) MUST_USE;
 
 struct index_status {
     uint32_t messages, recent, unseen, deleted, uidnext, uidvalidity;
@@ -120,8 +129,16 @@ int index_arrived(struct index *x, uint32_t folder, const char *name, const stru
 /* Fills what is not prepared yet (newest first), for at most a slice. DONE: all is prepared. */
 int index_prepare_some(struct index *x, uint32_t folder, struct err *e) MUST_USE;
 
-enum index_fields { INDEX_ENVELOPE = 1, INDEX_STRUCTURE = 2, INDEX_BODY = 4, INDEX_PREVIEW = 8, INDEX_SORT = 16,
-                    INDEX_IDS = 32, INDEX_SAVED = 64, INDEX_NAME_KEY = 128 };
+enum index_fields {
+    INDEX_ENVELOPE = 1,
+    INDEX_STRUCTURE = 2,
+    INDEX_BODY = 4,
+    INDEX_PREVIEW = 8,
+    INDEX_SORT = 16,
+    INDEX_IDS = 32,
+    INDEX_SAVED = 64,
+    INDEX_NAME_KEY = 128
+};
 /* One message's row: `message` may be NULL when only prepared texts were asked for; saved_ms is SAVEDATE. */
 struct index_row {
     uint32_t uid;
@@ -135,7 +152,8 @@ int index_read(struct index *x, uint32_t folder, const struct ranges *uids, uint
                int (*fn)(void *to, const struct index_row *row), void *to, struct err *e) MUST_USE;
 
 /* The message's file, open for reading; its stored size. -ENOENT when it has gone (the next sync will say so). */
-int index_message(struct index *x, uint32_t folder, uint32_t uid, int *ret_fd, uint64_t *ret_size, struct err *e) MUST_USE;
+int index_message(struct index *x, uint32_t folder, uint32_t uid, int *ret_fd, uint64_t *ret_size,
+                  struct err *e) MUST_USE;
 
 enum index_how { FLAGS_REPLACE, FLAGS_ADD, FLAGS_REMOVE };
 struct index_store {
@@ -149,7 +167,8 @@ struct index_store {
  * the UIDs that the condition kept out; `silent_modseq` the modseq given, 0 for none. In slices: *from as in index_read,
  * starts at 0. */
 int index_store(struct index *x, uint32_t folder, const struct ranges *uids, uint32_t *from,
-                const struct index_store *op, struct mailbox_changes *ret, struct ranges *modified, struct err *e) MUST_USE;
+                const struct index_store *op, struct mailbox_changes *ret, struct ranges *modified,
+                struct err *e) MUST_USE;
 /* The bit of a keyword, made when `create`: -ENOENT, -ENOSPC when the folder has as many as it may. */
 int index_keyword(struct index *x, uint32_t folder, struct slice name, bool create, unsigned *ret,
                   struct mailbox_changes *changes, struct err *e) MUST_USE;
