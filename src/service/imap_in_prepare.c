@@ -15,7 +15,8 @@
 enum {
     PREPARED_TEXT = 1024 * 1024, /* octets of an ENVELOPE or BODYSTRUCTURE; a message that would have more is cut */
     PREPARED_KEY = 1024,         /* of a sort key: more does not change an order that a person sees */
-    PREPARED_IDS = 64 * 1024     /* of References */
+    PREPARED_IDS = 64 * 1024,    /* of References */
+    PREVIEW_PIECE = 1024
 };
 
 struct prepare {
@@ -60,9 +61,10 @@ static struct slice structure_of(struct prepare *p, const struct mime_part *root
     return kept(p);
 }
 
+/* A little at a time: the first lines are all that is wanted, and what has been read has to be decoded. */
 static ssize_t read_source(void *from, void *to, size_t n, uint64_t at)
 {
-    return message_read(from, to, n, at);
+    return message_read(from, to, n < PREVIEW_PIECE ? n : PREVIEW_PIECE, at);
 }
 
 static int preview_of(struct prepare *p, const struct mime *m, struct slice *ret)
