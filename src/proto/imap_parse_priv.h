@@ -3,7 +3,7 @@
  *            (the table), _words and _date (what the grammar is made of), _mailbox, _list, _fetch, _search, _sort, _append.
  * Owner:     the cursor borrows all it points to.
  * Thread:    any.
- * Limits:    IMAP_TAG, IMAP_PIECES, IMAP_ITEMS, IMAP_KEYWORD.
+ * Limits:    IMAP_TAG, IMAP_ITEMS, IMAP_KEYWORD.
  * Standards: RFC 9051 section 9. */
 #ifndef FACTEUR_PROTO_IMAP_PARSE_PRIV_H
 #define FACTEUR_PROTO_IMAP_PARSE_PRIV_H
@@ -12,10 +12,9 @@
 #include "facteur/proto/imap_parse.h"
 
 enum {
-    IMAP_TAG = 128,      /* octets: it is repeated in the reply */
-    IMAP_PIECES = 20000, /* of one sequence-set */
-    IMAP_ITEMS = 1000,   /* of one FETCH, patterns of one LIST, criteria of one SORT */
-    IMAP_KEYWORD = 255   /* octets of a keyword */
+    IMAP_TAG = 128,    /* octets: it is repeated in the reply */
+    IMAP_ITEMS = 1000, /* of one FETCH, patterns of one LIST, criteria of one SORT */
+    IMAP_KEYWORD = 255 /* octets of a keyword */
 };
 
 /* What is not read yet of the text, and where the meaning goes. */
@@ -27,6 +26,12 @@ struct imap_cursor {
     struct err *e;
     struct slice charset; /* of SEARCH; empty: UTF-8 */
 };
+
+/* A limit of the options': 0 and what is above the parser's own maximum are that. */
+static inline size_t imap_limit(unsigned given, size_t most)
+{
+    return given == 0 || given > most ? most : given;
+}
 
 /* The readers of a command's arguments; each begins behind the verb (at a SP, or at the end) and ends where the
  * arguments end: what is left over is for the caller to refuse. */

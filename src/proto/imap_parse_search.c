@@ -249,7 +249,7 @@ static int add_key(struct imap_cursor *x, struct key_frame *frames, size_t *dept
     f->needs -= f->needs != NO_END;
     if (children_of(k->kind) == 0)
         return 0;
-    if (*depth > IMAP_SEARCH_DEPTH)
+    if (*depth > imap_limit(x->o->limits.search_depth, IMAP_SEARCH_DEPTH))
         return err_set(x->e, -E2BIG, "A search is nested too deeply");
     frames[(*depth)++] = (struct key_frame){ &k->first, children_of(k->kind), true };
     return 0;
@@ -264,7 +264,7 @@ int imap_search_keys(struct imap_cursor *x)
 
     root->kind = KEY_AND;
     do {
-        if (++count > IMAP_SEARCH_KEYS)
+        if (++count > imap_limit(x->o->limits.search_keys, IMAP_SEARCH_KEYS))
             return err_set(x->e, -E2BIG, "A search has too many keys");
         TRY(add_key(x, frames, &depth));
         close_frames(x, frames, &depth);

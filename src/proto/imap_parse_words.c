@@ -290,7 +290,7 @@ static int read_set(struct imap_cursor *x, bool star, struct imap_set *ret)
 
     for (size_t i = 0; i < x->in.n && strchr("0123456789:*,", x->in.p[i]) != NULL && x->in.p[i] != '\0'; i++)
         most += x->in.p[i] == ',';
-    if (most > IMAP_PIECES)
+    if (most > imap_limit(x->o->limits.set_pieces, IMAP_SET_PIECES))
         return err_set(x->e, -E2BIG, "A set of numbers has too many pieces");
     set.pieces = arena_zero(x->a, most * sizeof *set.pieces);
     do {

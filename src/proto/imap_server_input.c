@@ -125,7 +125,8 @@ enum progress imap_take_swallow(struct imap_server *s)
 
 struct imap_parse_options imap_options_of(const struct imap_server *s)
 {
-    return (struct imap_parse_options){ .names_utf8 = imap_server_names_utf8(s),
+    return (struct imap_parse_options){ .limits = s->options.limits,
+                                        .names_utf8 = imap_server_names_utf8(s),
                                         .authenticated = imap_is_logged_in(s),
                                         .selected = s->state == IMAP_IS_SELECTED,
                                         .enabled = s->enabled };

@@ -442,6 +442,7 @@ static struct imap_server_options make_options(const struct peer *p)
         .line_length = (size_t)c->limits.imap_line_length,
         .errors = c->limits.errors,
         .auth_failures = c->limits.auth_failures,
+        .limits = { c->limits.search_depth, c->limits.search_keys, c->limits.set_pieces },
     };
 }
 

@@ -109,6 +109,9 @@ struct conf_limits {
     unsigned hops;                    /* Received fields */
     uint64_t memory;                  /* budget of all sessions' input, output and bodies, octets */
     uint64_t imap_line_length;        /* octets of an IMAP command with its literals, after login */
+    unsigned search_depth;            /* parentheses, NOT and OR of a SEARCH */
+    unsigned search_keys;             /* of a SEARCH */
+    unsigned set_pieces;              /* of a sequence set: "1,3:5" has two */
     unsigned mailboxes;               /* a user */
     unsigned keywords;                /* a mailbox */
     struct {                          /* milliseconds; RFC 5321 4.5.3.2 */

@@ -10,7 +10,7 @@
 #include "facteur/base/arena.h"
 #include "facteur/base/ranges.h"
 
-enum { IMAP_SEARCH_DEPTH = 64, IMAP_SEARCH_KEYS = 5000, IMAP_SECTION_DEPTH = 100 };
+enum { IMAP_SEARCH_DEPTH = 64, IMAP_SEARCH_KEYS = 5000, IMAP_SET_PIECES = 20000, IMAP_SECTION_DEPTH = 100 };
 
 /* verb, and whether UID may stand before it */
 /* clang-format off */

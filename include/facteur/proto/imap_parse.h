@@ -11,7 +11,14 @@
 
 #include "facteur/proto/imap_command.h"
 
+/* What one command may hold; 0 in any of these: as much as the parser takes at most (IMAP_SEARCH_DEPTH,
+ * IMAP_SEARCH_KEYS, IMAP_SET_PIECES). */
+struct imap_parse_limits {
+    unsigned search_depth, search_keys, set_pieces;
+};
+
 struct imap_parse_options {
+    struct imap_parse_limits limits;
     bool names_utf8; /* after ENABLE UTF8=ACCEPT or IMAP4rev2: mailbox names are UTF-8, else modified UTF-7 */
     bool authenticated, selected; /* the state: what is not allowed in it is -EINVAL too */
     unsigned enabled;             /* of enum imap_enable: VANISHED and QRESYNC ask for it */

@@ -17,7 +17,7 @@
 #include "facteur/mail/sink.h"
 #include "facteur/mail/verdict.h"
 #include "facteur/proto/host.h"
-#include "facteur/proto/imap_command.h"
+#include "facteur/proto/imap_parse.h"
 #include "facteur/proto/sasl.h"
 
 struct imap_server;
@@ -82,6 +82,7 @@ struct imap_server_options {
     uint64_t append_limit; /* octets; announced as APPENDLIMIT */
     size_t line_length;    /* octets of a command with its literals, after login */
     unsigned errors, auth_failures;
+    struct imap_parse_limits limits;
 };
 
 struct imap_server *imap_server_new(const struct imap_server_options *options, const struct imap_host *host,

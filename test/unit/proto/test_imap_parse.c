@@ -789,7 +789,7 @@ static void bounds(void **state)
         const char *tail;
         int beyond;
     } rows[] = {
-        { "a FETCH 1", ",1", IMAP_PIECES - 1, " FLAGS", -E2BIG },
+        { "a FETCH 1", ",1", IMAP_SET_PIECES - 1, " FLAGS", -E2BIG },
         { "a SEARCH ALL", " ALL", IMAP_SEARCH_KEYS - 1, "", -E2BIG },
         { "a SEARCH ", "NOT ", IMAP_SEARCH_DEPTH, "ALL", -E2BIG },
         { "a SEARCH ", "OR ALL ", IMAP_SEARCH_DEPTH, "ALL", -E2BIG },
@@ -931,6 +931,28 @@ static void time_is_linear(void **state)
     }
 }
 
+static void limits_of_the_options(void **state)
+{
+    static const struct imap_parse_options narrow = { .limits = { 2, 3, 2 }, .authenticated = true, .selected = true };
+    static const struct {
+        const char *text;
+        int code;
+    } rows[] = {
+        { "a SEARCH ALL ALL ALL", 0 }, { "a SEARCH ALL ALL ALL ALL", -E2BIG },
+        { "a SEARCH NOT NOT ALL", 0 }, { "a SEARCH NOT NOT NOT ALL", -E2BIG },
+        { "a FETCH 1,3 UID", 0 },      { "a FETCH 1,3,5 UID", -E2BIG },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct parsed *p = parse(rows[i].text, &narrow);
+
+        if (p->code != rows[i].code)
+            fail_msg("%s: %d %s", rows[i].text, p->code, p->e.text);
+        done(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -954,6 +976,7 @@ int main(void)
         cmocka_unit_test(nul_is_in_no_string),
         cmocka_unit_test(parentheses_are_bounded),
         cmocka_unit_test(time_is_linear),
+        cmocka_unit_test(limits_of_the_options),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
