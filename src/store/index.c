@@ -130,6 +130,21 @@ void index_close(struct index **x)
     release(x);
 }
 
+void index_rest(struct index *x)
+{
+    LIST_EACH (it, &x->folders) {
+        if (LIST_ENTRY(it, struct folder, link)->scan != NULL)
+            return;
+    }
+    LIST_EACH (it, &x->folders) {
+        index_folder_close(LIST_ENTRY(it, struct folder, link));
+    }
+    if (x->db == NULL)
+        return;
+    index_db_clean(x);
+    index_db_close(x);
+}
+
 bool index_was_rebuilt(struct index *x)
 {
     bool rebuilt = x->rebuilt;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-enum { BOOT_MAX = 64, PATH_ROOM = 2048 };
+enum { BOOT_MAX = 64, PATH_ROOM = 2048, LOOKASIDE = 256, LOOKASIDES = 32 };
 
 static const char *const files[] = { "index.db", "index.db-wal" };
 
@@ -106,13 +106,12 @@ static void boot_id(char to[BOOT_MAX])
 
 sqlite3_stmt *index_stmt(struct index *x, enum index_statement s, int *code, struct err *e)
 {
-    if (x->stmt[s] == NULL) {
+    *code = x->db == NULL ? index_db_again(x, e) : 0;
+    if (*code == 0 && x->stmt[s] == NULL)
         *code = db_prepare(x->db, &statements[s], &x->stmt[s], 1, e);
-        if (*code < 0)
-            return NULL;
-    }
-    *code = 0;
-    return x->stmt[s];
+    if (*code == -EIO && x->db != NULL && (sqlite3_errcode(x->db) & 0xff) == SQLITE_ERROR)
+        *code = -EBADMSG; /* our text is right, so the tables are not */
+    return *code < 0 ? NULL : x->stmt[s];
 }
 
 int index_run(struct index *x, enum index_statement which, const int64_t *numbers, size_t count, struct err *e)
@@ -259,17 +258,20 @@ bool index_db_there(const struct index *x)
     return db_inode(x) == x->inode;
 }
 
-static int try_open(struct index *x, struct err *e)
+/* *ret_made: there was none (or an empty file). */
+static int try_open(struct index *x, bool *ret_made, struct err *e)
 {
     int64_t version;
 
     TRY(db_open(x->where, files[0], &x->db, e));
+    (void)sqlite3_db_config(x->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE, LOOKASIDES); /* there are many of us */
     TRY(db_exec(x->db,
                 "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
                 "PRAGMA synchronous = NORMAL; PRAGMA secure_delete = OFF; PRAGMA wal_autocheckpoint = 1000;"
                 "PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -4096",
                 e));
     TRY(db_number(x->db, "PRAGMA user_version", 0, &version, e));
+    *ret_made = version == 0;
     if (version == 0) {
         TRY(db_exec(x->db, schema, e));
         x->modseq_floor = x->modseq_floor > (uint64_t)clock_wall_ms() ? x->modseq_floor : (uint64_t)clock_wall_ms();
@@ -315,14 +317,15 @@ static int put_aside(struct index *x, struct err *e)
 
 int index_db_open(struct index *x, struct err *e)
 {
-    int r = try_open(x, e);
+    bool made;
+    int r = try_open(x, &made, e);
 
     if (r != -EBADMSG)
         return r;
     index_db_close(x);
     TRY(put_aside(x, e));
     x->rebuilt = true;
-    return try_open(x, e);
+    return try_open(x, &made, e);
 }
 
 void index_db_clean(struct index *x)
@@ -361,7 +364,10 @@ static int folders_again(struct index *x, struct err *e)
 
 int index_db_remake(struct index *x, struct err *e)
 {
-    index_rollback(x);
+    bool made;
+
+    if (x->db != NULL)
+        index_rollback(x);
     index_db_close(x);
     LIST_EACH (it, &x->folders) {
         const struct folder *f = LIST_ENTRY(it, struct folder, link);
@@ -371,9 +377,17 @@ int index_db_remake(struct index *x, struct err *e)
     }
     TRY(put_aside(x, e));
     x->rebuilt = true;
-    TRY(try_open(x, e));
+    TRY(try_open(x, &made, e));
     x->was_clean = false;
     return folders_again(x, e);
+}
+
+int index_db_again(struct index *x, struct err *e)
+{
+    bool made = false;
+    int r = index_db_there(x) ? try_open(x, &made, e) : -EBADMSG;
+
+    return r == -EBADMSG || (r == 0 && made) ? index_db_remake(x, e) : r;
 }
 
 bool index_recovered(struct index *x, int code, struct err *e)

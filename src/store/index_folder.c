@@ -312,6 +312,8 @@ int index_folder_open(struct index *x, uint32_t id, struct folder **ret, struct 
 
     if (f == NULL)
         return err_set(e, -ENOENT, "%s has no such folder", x->user);
+    if (x->db == NULL)
+        TRY(index_db_again(x, e));
     if (f->base < 0)
         TRY(open_places(x, f, e));
     if (!f->checked)

@@ -183,6 +183,7 @@ void index_rollback(struct index *x);
  * ids), which will be scanned: the caller does its work again, once. Transactions are rolled back. */
 bool index_recovered(struct index *x, int code, struct err *e) MUST_USE;
 int index_db_remake(struct index *x, struct err *e) MUST_USE; /* the same without a reason */
+int index_db_again(struct index *x, struct err *e) MUST_USE;  /* opens it after index_rest */
 bool index_db_there(const struct index *x);                   /* the file that is open is still the one in its place */
 void index_db_clean(struct index *x); /* last, before it is closed: else the next one is careful */
 

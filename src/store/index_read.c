@@ -189,18 +189,20 @@ static int unprepared(struct index *x, const struct folder *f, uint32_t from, ui
 }
 
 static int prepare_uids(struct index *x, struct folder *f, const uint32_t *uids, int count, int64_t since, int *done,
-                        struct err *e)
+                        bool *any, struct err *e)
 {
     int r = index_begin(x, e);
 
     if (r < 0)
         return r;
+    *any = false;
     for (*done = 0; *done < count && r >= 0 && (*done == 0 || !index_slice_over(since)); (*done)++) {
         struct row row;
 
         r = index_row(x, f, uids[*done], &row, e);
         if (r == 0)
             r = prepare_one(x, f, &row, e);
+        *any = *any || r == 0;
         if (r == -ENOENT) {
             f->known[PLACE_CUR] = false; /* the next sync sees what became of it */
             r = 0;
@@ -217,6 +219,7 @@ static int prepare_some(struct index *x, struct folder *f, struct err *e)
     int64_t since = clock_mono_us();
     uint32_t uids[PREPARE_ROWS];
     int n, done;
+    bool any;
 
     if (f->prepared_low >= f->prepared_high)
         f->prepared_low = f->prepared_high = f->uidnext;
@@ -232,11 +235,11 @@ static int prepare_some(struct index *x, struct folder *f, struct err *e)
         }
         if (n <= 0)
             return n;
-        TRY(prepare_uids(x, f, uids, n, since, &done, e));
+        TRY(prepare_uids(x, f, uids, n, since, &done, &any, e));
         if (uids[done - 1] < f->prepared_low)
             f->prepared_low = uids[done - 1];
-        else if (done == n && n < PREPARE_ROWS)
-            f->prepared_high = next;
+        else if (!any || (done == n && n < PREPARE_ROWS))
+            f->prepared_high = next; /* what cannot be prepared is passed over */
     } while (!index_slice_over(since));
     return MORE;
 }

@@ -31,7 +31,8 @@ void index_scan_start(struct folder *f, const bool places[PLACES])
     s->began_us = clock_mono_us();
     s->believe_from = f->row_next;
     s->next = 1;
-    f->doubt_until_ms = 0;
+    if (places[PLACE_CUR] && places[PLACE_NEW]) /* else what is in doubt may be where nobody looks now */
+        f->doubt_until_ms = 0;
     f->scan = s;
 }
 

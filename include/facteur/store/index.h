@@ -53,6 +53,9 @@ struct index_options {
 int index_open(struct maildirs *m, const char *state, const char *user, const struct index_options *o,
                struct index **ret, struct err *e) MUST_USE;
 void index_close(struct index **x);      /* notes exact UIDNEXTs, so that none are skipped */
+/* Nobody will ask for a while: gives back memory and descriptors (the database is closed); the next call takes them
+ * again, in less than a millisecond. Nothing while a sync is between two slices. */
+void index_rest(struct index *x);
 bool index_was_rebuilt(struct index *x); /* true once after it happened: for the log */
 
 /* --- folders (src/store/folders.c) --- */

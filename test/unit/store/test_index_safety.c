@@ -234,6 +234,49 @@ static void index_damaged_at_start(void **ctx)
     assert_string_equal(listed(), "1:8 3:2 4");
 }
 
+static void index_cut_off_under_us(void **ctx)
+{
+    (void)ctx;
+    sync_and_load();
+    fill_box();
+    for (int i = 0; i < 2; i++) {
+        reopen();
+        if (i == 1)
+            index_rest(box);
+        assert_int_equal(truncate(in_home("index.db"), i == 0 ? 4096 : 0), 0);
+        if (i == 0)
+            (void)sqlite3_db_release_memory(box->db);
+        assert_int_equal(store_flags(4, 4, FLAGS_ADD, FLAG_DRAFT, 0), 0);
+        for (int k = 0; k < 3; k++)
+            (void)sync_box();
+        assert_true(index_was_rebuilt(box));
+        assert_string_equal(listed(), "1:8 3:2 4:10");
+    }
+}
+
+static void it_rests_and_goes_on(void **ctx)
+{
+    int descriptors;
+
+    (void)ctx;
+    sync_and_load();
+    fill_box();
+    index_rest(box);
+    descriptors = open_descriptors();
+    (void)sync_box();
+    assert_int_equal(store_flags(4, 4, FLAGS_ADD, FLAG_DRAFT, 0), 0);
+    assert_true(open_descriptors() > descriptors + 3);
+    index_rest(box);
+    index_rest(box);
+    assert_int_equal(open_descriptors(), descriptors);
+    assert_string_equal(text_of(inbox, 4), TEXT);
+    index_rest(box);
+    assert_int_equal(unlink(in_home("index.db")), 0);
+    (void)sync_box();
+    assert_true(index_was_rebuilt(box));
+    assert_string_equal(listed(), "1:8 3:2 4:10");
+}
+
 static void without_uidvalidity(void **ctx)
 {
     struct index_folder before;
@@ -481,6 +524,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(index_removed_under_us, setup, teardown),
         cmocka_unit_test_setup_teardown(index_damaged_under_us, setup, teardown),
         cmocka_unit_test_setup_teardown(index_damaged_at_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(index_cut_off_under_us, setup, teardown),
+        cmocka_unit_test_setup_teardown(it_rests_and_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(without_uidvalidity, setup, teardown),
         cmocka_unit_test_setup_teardown(without_both, setup, teardown),
         cmocka_unit_test_setup_teardown(rebuilt_on_demand, setup, teardown),
