@@ -4,7 +4,6 @@
 #include "mailbox_priv.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 /* --- sets --- */
 
@@ -197,11 +196,9 @@ static bool take_keywords(struct mailbox *m, const struct mailbox_changes *c)
 
 static int by_uid(const void *a, const void *b)
 {
-    const struct mailbox_message *const *x = a, *const *y = b;
+    const struct mailbox_message *x = a, *y = b;
 
-    if ((*x)->uid != (*y)->uid)
-        return (*x)->uid < (*y)->uid ? -1 : 1;
-    return *x < *y ? -1 : *x > *y; /* the later one is the newer state */
+    return x->uid < y->uid ? -1 : x->uid > y->uid;
 }
 
 static bool is_uid(uint32_t n) /* with room for the number after it */
@@ -209,65 +206,101 @@ static bool is_uid(uint32_t n) /* with room for the number after it */
     return n > 0 && n < UINT32_MAX;
 }
 
-/* The changed messages ascending, each once, in its last state. The caller frees it. */
-static const struct mailbox_message **in_order(const struct mailbox_changes *c, size_t *ret_count)
+/* Messages in ascending order, each once. */
+struct run {
+    const struct mailbox_message *items;
+    size_t count;
+    struct mailbox_message *copy; /* when they had to be sorted */
+};
+
+/* Stable, so that of two states of a message the later one is the last. */
+static void sort(struct mailbox_message *items, size_t count)
 {
-    const struct mailbox_message **all = mem_array(c->count > 0 ? c->count : 1, sizeof *all);
+    struct mailbox_message *left = mem_array(count, sizeof *left);
+
+    for (size_t width = 1; width < count; width *= 2)
+        for (size_t at = 0; at + width < count; at += 2 * width) {
+            size_t end = at + 2 * width < count ? at + 2 * width : count, a = 0, b = at + width, to = at;
+
+            if (by_uid(&items[b - 1], &items[b]) <= 0)
+                continue;
+            memcpy(left, items + at, width * sizeof *left);
+            while (a < width)
+                items[to++] = b < end && by_uid(&items[b], &left[a]) < 0 ? items[b++] : left[a++];
+        }
+    mem_free(left);
+}
+
+static struct run in_order(const struct mailbox_changes *c)
+{
+    struct run r = { c->messages, c->count, NULL };
     bool ascending = true;
     size_t n = 0;
 
-    for (size_t i = 0; i < c->count; i++) {
-        all[i] = &c->messages[i];
-        ascending = ascending && (i == 0 || c->messages[i - 1].uid < c->messages[i].uid);
-    }
-    if (!ascending)
-        qsort(all, c->count, sizeof(*all), by_uid);
+    for (size_t i = 0; i < c->count && ascending; i++)
+        ascending = is_uid(c->messages[i].uid) && (i == 0 || c->messages[i - 1].uid < c->messages[i].uid);
+    if (ascending)
+        return r;
+    r.copy = mem_array(c->count, sizeof *r.copy);
+    memcpy(r.copy, c->messages, c->count * sizeof *r.copy);
+    sort(r.copy, c->count);
     for (size_t i = 0; i < c->count; i++)
-        if (is_uid(all[i]->uid) && (i + 1 == c->count || all[i + 1]->uid != all[i]->uid))
-            all[n++] = all[i];
-    *ret_count = n;
-    return all;
+        if (is_uid(r.copy[i].uid) && (i + 1 == c->count || r.copy[i + 1].uid != r.copy[i].uid))
+            r.copy[n++] = r.copy[i];
+    r.items = r.copy;
+    r.count = n;
+    return r;
 }
 
-/* Takes the new states of known messages; the others are moved to the front of `all`. Returns how many those are. */
-static size_t update_known(struct mailbox *m, const struct mailbox_message **all, size_t count,
-                           struct mailbox_news *news)
+/* Takes the new states of known messages; gives the others back, of which there are nearly never any: the caller frees
+ * them. */
+static struct mailbox_message *update_known(struct mailbox *m, const struct mailbox_message *all, size_t count,
+                                            struct mailbox_news *news, size_t *ret_count)
 {
-    size_t fresh = 0, at = 0;
+    struct mailbox_changes fresh = { 0 };
+    size_t at = 0;
 
     for (size_t i = 0; i < count; i++) {
-        const struct mailbox_message *now = all[i];
+        const struct mailbox_message *now = &all[i];
         struct mailbox_message *then;
 
-        if (at < m->count && m->messages[at].uid < now->uid) /* the next one is near when many change */
-            at = m->messages[at + 1 < m->count ? at + 1 : at].uid == now->uid ? at + 1 : mailbox_index(m, now->uid);
+        if (m->messages[at].uid < now->uid) /* the next one is near when many change */
+            at = m->messages[at + 1].uid == now->uid ? at + 1 : mailbox_index(m, now->uid);
         then = &m->messages[at];
-        if (at == m->count || then->uid != now->uid) {
-            all[fresh++] = now;
+        if (then->uid != now->uid) {
+            mailbox_changes_add(&fresh, now);
             continue;
         }
         if (then->flags != now->flags || then->keywords != now->keywords)
             uids_push(&news->altered, now->uid, now->uid);
         *then = *now;
     }
-    return fresh;
+    *ret_count = fresh.count;
+    return fresh.messages;
 }
 
-/* Puts new messages where their UIDs belong: nearly always at the end. */
-static void insert(struct mailbox *m, const struct mailbox_message *const *fresh, size_t count)
+static void make_room(struct mailbox *m, size_t count)
+{
+    size_t wanted = m->count + count;
+
+    if (wanted <= m->cap)
+        return;
+    m->cap = m->count > 0 && m->count + m->count / 4 > wanted ? m->count + m->count / 4 : wanted + 8;
+    m->messages = mem_resize(m->messages, m->cap * sizeof *m->messages);
+}
+
+/* Puts new messages where their UIDs belong. */
+static void insert(struct mailbox *m, const struct mailbox_message *fresh, size_t count)
 {
     size_t from = m->count, to = m->count + count;
 
-    if (to > m->cap) {
-        m->cap = m->cap * 2 > to ? m->cap * 2 : to + 8;
-        m->messages = mem_resize(m->messages, m->cap * sizeof *m->messages);
-    }
+    make_room(m, count);
     m->count = to;
     while (count > 0) {
-        if (from > 0 && m->messages[from - 1].uid > fresh[count - 1]->uid)
+        if (from > 0 && m->messages[from - 1].uid > fresh[count - 1].uid)
             m->messages[--to] = m->messages[--from];
         else
-            m->messages[--to] = *fresh[--count];
+            m->messages[--to] = fresh[--count];
     }
 }
 
@@ -292,39 +325,64 @@ static void note_removed(struct mailbox *m, const struct ranges *gone, struct ra
 }
 
 /* What the mailbox has and a complete list has not. */
-static void missing(const struct mailbox *m, const struct mailbox_message *const *all, size_t count, struct ranges *ret)
+static void missing(const struct mailbox *m, const struct run *all, struct ranges *ret)
 {
     size_t at = 0;
 
     for (size_t i = 0; i < m->count; i++) {
-        while (at < count && all[at]->uid < m->messages[i].uid)
+        while (at < all->count && all->items[at].uid < m->messages[i].uid)
             at++;
-        if (at == count || all[at]->uid != m->messages[i].uid)
+        if (at == all->count || all->items[at].uid != m->messages[i].uid)
             uids_push(ret, m->messages[i].uid, m->messages[i].uid);
     }
+}
+
+/* The first that is behind all that the mailbox has. */
+static size_t first_behind(const struct mailbox *m, const struct run *all)
+{
+    uint32_t last = m->count > 0 ? m->messages[m->count - 1].uid : 0;
+    size_t low = 0, high = all->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (all->items[middle].uid <= last)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void note_added(const struct mailbox *m, const struct mailbox_message *items, size_t count, struct ranges *added)
+{
+    for (size_t i = 0; i < count && !list_empty(&m->views); i++)
+        uids_push(added, items[i].uid, items[i].uid);
 }
 
 static void apply_messages(struct mailbox *m, const struct mailbox_changes *c, struct mailbox_news *news)
 {
     struct ranges gone = { 0 };
-    const struct mailbox_message **all;
-    size_t count, fresh;
+    struct mailbox_message *between;
+    struct run all = in_order(c);
+    size_t behind, count;
 
-    all = in_order(c, &count);
     if (c->complete)
-        missing(m, all, count, &gone);
+        missing(m, &all, &gone);
     uids_add(&gone, &c->gone, UINT32_MAX);
-    fresh = update_known(m, all, count, news);
-    for (size_t i = 0; i < fresh; i++)
-        uids_push(&news->added, all[i]->uid, all[i]->uid);
-    if (fresh > 0)
-        insert(m, all, fresh);
+    behind = first_behind(m, &all);
+    between = update_known(m, all.items, behind, news, &count);
+    note_added(m, between, count, &news->added);
+    note_added(m, all.items + behind, all.count - behind, &news->added);
+    insert(m, between, count);
+    insert(m, all.items + behind, all.count - behind);
     note_removed(m, &gone, &news->removed);
     uids_take(&news->altered, &news->removed);
     if (m->count > 0 && m->messages[m->count - 1].uid >= m->uidnext)
         m->uidnext = m->messages[m->count - 1].uid + 1;
     ranges_clear(&gone);
-    mem_free(all);
+    mem_free(between);
+    mem_free(all.copy);
 }
 
 static void tell_views(struct mailbox *m, const struct mailbox_news *news, const struct mailbox_view *origin,
