@@ -57,6 +57,7 @@ static void store_drop(struct account_job *aj)
 static void answer_slice(struct imap_session *s, struct store_job *j, uint32_t until)
 {
     bool condstore = (imap_server_enabled(s->proto) & ENABLE_CONDSTORE) != 0;
+    bool uids = s->command->uid || (imap_server_enabled(s->proto) & ENABLE_QRESYNC) != 0;
     uint64_t cursor = j->told;
     uint32_t uid;
 
@@ -70,7 +71,7 @@ static void answer_slice(struct imap_session *s, struct store_job *j, uint32_t u
             continue;
         }
         (void)!buf_addf(&s->out, "* %u FETCH (", (unsigned)view_seq(&s->view, uid));
-        if (s->command->uid)
+        if (uids)
             (void)!buf_addf(&s->out, "UID %u ", (unsigned)uid);
         (void)!buf_addf(&s->out, "MODSEQ (%llu))\r\n", (unsigned long long)m->modseq);
     }
