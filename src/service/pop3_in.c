@@ -36,6 +36,14 @@ static struct pop3_session *session_of(const struct peer *p)
     return LIST_ENTRY(p, struct pop3_session, peer);
 }
 
+static void leave_box(struct pop3_session *s)
+{
+    if (s->box == NULL)
+        return;
+    s->box->locked = false;
+    mailbox_unref(&s->box);
+}
+
 static void start(struct pop3_session *s, struct account_job *j)
 {
     j->owner = s;
@@ -362,6 +370,7 @@ static void quit_done(void *owner, struct account_job *aj)
     LOG(INFO, "fetched", kv_str("session", s->peer.client.session), kv_str("user", s->peer.client.user->name),
         kv_num("retrieved", (int64_t)ranges_count(&s->seen)), kv_num("deleted", (int64_t)ranges_count(&j->gone)),
         kv_str("reason", aj->code < 0 ? aj->err.text : ""));
+    leave_box(s); /* who has its +OK may come again at once */
     pop3_server_quit_done(s->proto, aj->code);
 }
 
@@ -529,10 +538,7 @@ static void on_end(struct peer *p)
         account_drop(s->paused);
     s->paused = NULL;
     pop3_server_free(&s->proto);
-    if (s->box != NULL) {
-        s->box->locked = false;
-        mailbox_unref(&s->box);
-    }
+    leave_box(s);
     account_close(&s->account);
     ranges_clear(&s->seen);
     arena_clear(&s->arena);
