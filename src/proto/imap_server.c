@@ -372,6 +372,11 @@ bool imap_server_names_utf8(const struct imap_server *s)
     return (s->enabled & (ENABLE_UTF8 | ENABLE_REV2)) != 0;
 }
 
+bool imap_server_has_quit(const struct imap_server *s)
+{
+    return s->has_quit;
+}
+
 bool imap_server_is_idle(const struct imap_server *s)
 {
     return s->take == imap_take_idle;

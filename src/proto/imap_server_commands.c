@@ -113,6 +113,7 @@ static void cmd_noop(struct imap_server *s)
 
 static void cmd_logout(struct imap_server *s)
 {
+    s->has_quit = true;
     imap_say_bye(s, "Logging out");
     reply_ok(s, "LOGOUT completed");
 }

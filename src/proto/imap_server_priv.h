@@ -84,6 +84,7 @@ struct imap_server {
     bool tls;       /* active */
     bool read_only; /* what is selected */
     bool ending;    /* the last words have been said */
+    bool has_quit;  /* LOGOUT was said */
     bool held;      /* the message's store is full */
     bool new_wait;  /* something was replied: the peer's deadline starts anew */
     enum imap_phase phase;

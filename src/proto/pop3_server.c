@@ -197,6 +197,7 @@ static void cmd_noop(struct pop3_server *s, struct slice arg)
 static void cmd_quit(struct pop3_server *s, struct slice arg)
 {
     (void)arg;
+    s->has_quit = true;
     if (s->state == POP3_AUTHORIZATION) {
         pop3_say(s, "+OK Goodbye");
         pop3_end(s);
@@ -477,6 +478,11 @@ void pop3_server_bye(struct pop3_server *s)
 bool pop3_server_is_waiting(const struct pop3_server *s)
 {
     return s->owes != POP3_OWES_NOTHING && s->owes != POP3_OWES_TLS;
+}
+
+bool pop3_server_has_quit(const struct pop3_server *s)
+{
+    return s->has_quit;
 }
 
 const char *pop3_server_state(const struct pop3_server *s)

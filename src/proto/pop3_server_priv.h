@@ -21,6 +21,7 @@ struct pop3_server {
     enum pop3_owed owes;
     void (*take)(struct pop3_server *s, struct slice line); /* who gets the next line */
     bool tls, closing, pumping, bye;
+    bool has_quit;   /* QUIT was said */
     bool swallowing; /* the rest of a line that was too long */
     struct buf in;   /* what has not been taken; freed while empty */
     size_t at;       /* so much of it has been taken while the pump runs */

@@ -414,7 +414,9 @@ static void host_start_tls(void *world)
 
 static void host_close(void *world)
 {
-    peer_close(&((struct pop3_session *)world)->peer, false);
+    struct pop3_session *s = world;
+
+    peer_close(&s->peer, pop3_server_has_quit(s->proto));
 }
 
 static void host_phase(void *world, enum pop3_phase phase)

@@ -107,6 +107,8 @@ void imap_server_hold(struct imap_server *s, bool hold); /* an append's store is
 unsigned imap_server_enabled(const struct imap_server *s);     /* of enum imap_enable */
 void imap_server_enable(struct imap_server *s, unsigned what); /* a CONDSTORE-enabling command */
 bool imap_server_names_utf8(const struct imap_server *s);
+/* The last command was LOGOUT: the peer sends nothing more. */
+bool imap_server_has_quit(const struct imap_server *s);
 bool imap_server_is_idle(const struct imap_server *s); /* in IDLE */
 const char *imap_server_login(const struct imap_server *s);
 const char *imap_server_state(const struct imap_server *s); /* "SELECTED", for `facteur status` */

@@ -68,6 +68,8 @@ void pop3_server_tls_started(struct pop3_server *s);
 void pop3_server_timeout(struct pop3_server *s); /* closes without a word (RFC 1939 section 3); nothing is deleted */
 void pop3_server_bye(struct pop3_server *s);
 bool pop3_server_is_waiting(const struct pop3_server *s);
+/* The last command was QUIT: the peer sends nothing more. */
+bool pop3_server_has_quit(const struct pop3_server *s);
 const char *pop3_server_state(const struct pop3_server *s);
 
 #endif
