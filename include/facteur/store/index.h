@@ -126,7 +126,8 @@ int index_sync(struct index *x, uint32_t folder, bool take_new, struct mailbox_c
 int index_set_recent(struct index *x, uint32_t folder, uint32_t first_recent, struct err *e) MUST_USE;
 /* Makes UIDs up to *ret (not included) safe to give away: at least `ahead` beyond UIDNEXT. Durable. */
 int index_reserve(struct index *x, uint32_t folder, uint32_t ahead, uint32_t *ret, struct err *e) MUST_USE;
-/* A delivery that mailbox_arrive has announced: new/<name> becomes cur/…,U=<uid>:2, and gets its row. */
+/* A delivery that mailbox_arrive has announced: new/<name> becomes cur/…,U=<uid>:2, and gets its row. -ENOENT: it is not
+ * in new/ any more (a sync has found it and given it another UID, or somebody took it); -EEXIST: the UID is taken. */
 int index_arrived(struct index *x, uint32_t folder, const char *name, const struct mailbox_message *message,
                   struct err *e) MUST_USE;
 /* Fills what is not prepared yet (newest first), for at most a slice. DONE: all is prepared. */
@@ -194,7 +195,8 @@ struct index_append {
 int index_append(struct index *x, struct spool *s, uint32_t folder, struct index_append *items, size_t count,
                  struct mailbox_changes *ret, struct err *e) MUST_USE;
 /* Links the files of `uids` into another folder, durable when it returns DONE; `from_uids` and `to_uids` get the pairs
- * in order. With `move` the originals go after that (changes in `gone_from`). All or none for a copy. */
+ * in order. With `move` the originals go after that (changes in `gone_from`). All or none for a copy, in one call; MORE:
+ * a folder had to be looked at first, nothing was copied yet. Into the same folder: all changes are in `added_to`. */
 int index_copy(struct index *x, uint32_t from, const struct ranges *uids, uint32_t to, bool move,
                struct mailbox_changes *gone_from, struct mailbox_changes *added_to, struct ranges *from_uids,
                struct ranges *to_uids, struct err *e) MUST_USE;
