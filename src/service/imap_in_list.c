@@ -32,6 +32,7 @@ struct list_job {
     struct arena arena;
     struct listed *first, **last; /* what index_list gave */
     struct listed *at;            /* the next whose STATUS is to be written */
+    bool named;                   /* its LIST has been written */
     bool collected;
     struct buf out;
 };
@@ -266,9 +267,16 @@ static int run_list(struct account_job *aj, struct index *x)
     for (; j->at != NULL; j->at = j->at->next) {
         if (!is_wanted(j, j->at))
             continue;
-        if (write_entry_status(j, x, j->at) == MORE || clock_mono_ms() > until)
+        if (!j->named) /* RFC 5819 section 2: before its STATUS */
+            write_entry(j, j->at, &j->out);
+        j->named = true;
+        if (write_entry_status(j, x, j->at) == MORE)
             return MORE;
-        write_entry(j, j->at, &j->out);
+        j->named = false;
+        if (clock_mono_ms() > until) {
+            j->at = j->at->next;
+            return MORE;
+        }
     }
     return DONE;
 }

@@ -38,9 +38,15 @@ static int find_keywords(struct store_job *j, struct index *x)
 static int run_store(struct account_job *aj, struct index *x)
 {
     struct store_job *j = LIST_ENTRY(aj, struct store_job, aj);
+    uint32_t from = j->from;
+    int r = find_keywords(j, x);
 
-    TRY(find_keywords(j, x));
-    return index_store(x, j->folder, &j->uids, &j->from, &j->op, &aj->changes, &j->kept, &aj->err);
+    if (r == 0 && (aj->changes.complete || aj->changes.count > 0))
+        r = MORE; /* others' changes, which came to light with the keywords */
+    else if (r == 0)
+        r = index_store(x, j->folder, &j->uids, &j->from, &j->op, &aj->changes, &j->kept, &aj->err);
+    aj->silent = r != MORE || j->from != from; /* our own are answered here */
+    return r;
 }
 
 static void store_drop(struct account_job *aj)
@@ -56,7 +62,8 @@ static void store_drop(struct account_job *aj)
 /* Flags of what this slice has done. With .SILENT only MODSEQ, and only for a client that wants it (RFC 7162 3.1.3). */
 static void answer_slice(struct imap_session *s, struct store_job *j, uint32_t until)
 {
-    bool condstore = (imap_server_enabled(s->proto) & ENABLE_CONDSTORE) != 0;
+    unsigned enabled = imap_server_enabled(s->proto);
+    bool condstore = (enabled & ENABLE_CONDSTORE) != 0;
     bool uids = s->command->uid || (imap_server_enabled(s->proto) & ENABLE_QRESYNC) != 0;
     uint64_t cursor = j->told;
     uint32_t uid;
@@ -153,7 +160,6 @@ void imap_in_store(struct imap_session *s, const struct imap_command *c)
     j->aj.run = run_store;
     j->aj.done = store_done;
     j->aj.drop = store_drop;
-    j->aj.silent = true; /* answered here */
     r = imap_in_uids(s, c, &j->uids, &j->beyond);
     if (r < 0 || j->beyond || j->uids.count == 0) {
         bool beyond = j->beyond;
