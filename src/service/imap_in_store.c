@@ -64,7 +64,7 @@ static void answer_slice(struct imap_session *s, struct store_job *j, uint32_t u
 {
     unsigned enabled = imap_server_enabled(s->proto);
     bool condstore = (enabled & ENABLE_CONDSTORE) != 0;
-    bool uids = s->command->uid || (imap_server_enabled(s->proto) & ENABLE_QRESYNC) != 0;
+    bool uids = s->command->uid || (enabled & ENABLE_QRESYNC) != 0;
     uint64_t cursor = j->told;
     uint32_t uid;
 
