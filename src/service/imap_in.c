@@ -134,7 +134,9 @@ static void host_start_tls(void *world)
 
 static void host_close(void *world)
 {
-    peer_close(&((struct imap_session *)world)->peer, false);
+    struct imap_session *s = world;
+
+    peer_close(&s->peer, imap_server_has_quit(s->proto));
 }
 
 static int64_t idle_wait(const struct imap_session *s)
@@ -324,6 +326,7 @@ void imap_in_continue(struct imap_session *s, struct account_job *j)
     }
     s->paused = j;
     account_hold(j);
+    peer_deadline(&s->peer, s->peer.config->limits.timeout.data); /* a client that never reads does not keep all this */
 }
 
 void imap_in_unselect(struct imap_session *s)
@@ -482,8 +485,10 @@ static void on_drained(struct peer *p)
     struct account_job *j = s->paused;
 
     s->paused = NULL;
-    if (j != NULL)
+    if (j != NULL) {
+        peer_deadline(p, 0);
         account_start(s->account, &p->jobs, j);
+    }
     tell_idle(s);
 }
 
@@ -503,6 +508,10 @@ static void on_timeout(struct peer *p)
         return;
     }
     peer_log_timeout(p);
+    if (s->paused != NULL) { /* in the middle of an answer, where no BYE would be understood */
+        peer_close(p, false);
+        return;
+    }
     imap_server_timeout(s->proto);
 }
 

@@ -164,6 +164,21 @@ def test_a_client_that_does_not_read(t):
         quick.do("NOOP")
 
 
+def test_a_client_that_never_reads(t):
+    s = server(t, {"limits": {"timeouts": {"data": "1s"}}}, start=False)
+    many(s, 2000, 20000)
+    s.start()
+    with client(s, select="INBOX") as c:
+        c.do("FETCH 1:* (UID)")
+        c.send("FETCH 1:* BODY.PEEK[]")
+        s.wait_log("event=timeout")
+        try:
+            while c.sock.recv(1 << 20):
+                pass
+        except ConnectionResetError:
+            pass
+
+
 def test_objects_and_previews(t):
     s = server(t)
     with client(s, select="INBOX") as c:
