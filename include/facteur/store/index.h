@@ -37,6 +37,8 @@ struct index_prepared {
     int64_t sent_ms;                     /* the Date field; INTERNALDATE when there is none */
     bool reply;                          /* the subject was a reply or forward */
     char email_id[36];                   /* EMAILID: equal for equal octets */
+    bool hasty;   /* given to the hook: only `envelope` is asked for now, and a client waits for it */
+    bool partial; /* set by the hook then: the rest has not been made; it is when it is asked for, or by and by */
 };
 
 struct index_options {
@@ -52,7 +54,7 @@ struct index_options {
 
 int index_open(struct maildirs *m, const char *state, const char *user, const struct index_options *o,
                struct index **ret, struct err *e) MUST_USE;
-void index_close(struct index **x);      /* notes exact UIDNEXTs, so that none are skipped */
+void index_close(struct index **x); /* notes exact UIDNEXTs, so that none are skipped */
 /* Nobody will ask for a while: gives back memory and descriptors (the database is closed); the next call takes them
  * again, in less than a millisecond. Nothing while a sync is between two slices. */
 void index_rest(struct index *x);
@@ -169,7 +171,7 @@ struct index_store {
 };
 /* Renames the files and notes flags; one modseq for all. Messages whose flags stay get no new modseq. `modified` gets
  * the UIDs that the condition kept out; `silent_modseq` the modseq given, 0 for none. In slices: *from as in index_read,
- * starts at 0. */
+ * starts at 0. What others did and nobody has been told yet comes in a slice of its own, which leaves *from as it was. */
 int index_store(struct index *x, uint32_t folder, const struct ranges *uids, uint32_t *from,
                 const struct index_store *op, struct mailbox_changes *ret, struct ranges *modified,
                 struct err *e) MUST_USE;
