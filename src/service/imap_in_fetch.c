@@ -377,7 +377,6 @@ static struct fetch *make(struct imap_session *s, const struct imap_command *c)
     f->aj.run = fetch_run;
     f->aj.done = fetch_done;
     f->aj.drop = fetch_drop;
-    f->aj.silent = true; /* \Seen is told here */
     return f;
 }
 

@@ -117,8 +117,14 @@ static void mark_seen(struct fetch *f, struct index *x)
         if ((m->flags & FLAG_SEEN) == 0)
             (void)!ranges_add(&uids, m->uid, m->uid);
     }
-    while (uids.count > 0 && r == MORE)
+    f->aj.silent = true; /* \Seen is told with the message */
+    while (uids.count > 0 && r == MORE) {
+        uint32_t before = from;
+
         r = index_store(x, f->folder, &uids, &from, &op, &f->aj.changes, &kept, &ignored);
+        if (r == MORE && from == before)
+            f->aj.silent = false; /* others' changes came to light */
+    }
     take_changes(f, changes);
     ranges_clear(&uids);
     ranges_clear(&kept);

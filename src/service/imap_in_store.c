@@ -45,7 +45,7 @@ static int run_store(struct account_job *aj, struct index *x)
         r = MORE; /* others' changes, which came to light with the keywords */
     else if (r == 0)
         r = index_store(x, j->folder, &j->uids, &j->from, &j->op, &aj->changes, &j->kept, &aj->err);
-    aj->silent = r != MORE || j->from != from; /* our own are answered here */
+    aj->silent = r == DONE || j->from != from; /* our own are answered here */
     return r;
 }
 

@@ -146,11 +146,15 @@ static int store_once(struct index *x, uint32_t folder, const struct ranges *uid
                       const struct index_store *op, struct mailbox_changes *ret, struct ranges *modified, struct err *e)
 {
     struct folder *f;
+    bool others;
     int r, saved;
 
     TRY(index_folder_open(x, folder, &f, e));
+    others = ret != NULL && (f->must_scan || f->rebuilt || f->unsaid.count + f->unsaid.gone.count > 0);
     r = index_ready(x, f, e);
-    if (r == DONE) {
+    if (r == DONE && others) {
+        r = MORE; /* by itself: who asked knows what it did, but not that */
+    } else if (r == DONE) {
         TRY(index_begin(x, e));
         r = store_some(x, f, uids, from, op, modified, e);
         if (r == -EBADMSG) {
