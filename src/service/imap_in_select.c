@@ -84,6 +84,13 @@ static void keep_known(struct ranges *gone, const struct ranges *known)
     *gone = both;
 }
 
+/* What went after EXISTS was said is counted in it: it is told as any other news. */
+static void leave_ghosts(struct ranges *gone, const struct ranges *ghosts)
+{
+    for (size_t i = 0; i < ghosts->count; i++)
+        (void)!ranges_remove(gone, ghosts->items[i].from, ghosts->items[i].to);
+}
+
 /* Also when the list is cut short by a failure: the client then learns of the rest when it looks. */
 static void vanished_done(void *owner, struct account_job *aj)
 {
@@ -97,14 +104,14 @@ static void vanished_done(void *owner, struct account_job *aj)
         return;
     }
     keep_known(&j->gone, &c->select.known_uids);
+    leave_ghosts(&j->gone, &s->view.ghosts.set);
     imap_in_write_vanished(s, &j->gone, true);
     for (size_t i = 0; i < m->count; i++) {
         const struct mailbox_message *message = &m->messages[i];
+        uint32_t seq = message->modseq > c->select.modseq ? view_seq(&s->view, message->uid) : 0;
 
-        if (message->modseq > c->select.modseq &&
-            (c->select.known_uids.count == 0 || ranges_has(&c->select.known_uids, message->uid)))
-            imap_in_write_flags(s, view_seq(&s->view, message->uid), message,
-                                ranges_has(&s->view.recent, message->uid));
+        if (seq > 0 && (c->select.known_uids.count == 0 || ranges_has(&c->select.known_uids, message->uid)))
+            imap_in_write_flags(s, seq, message, ranges_has(&s->view.recent, message->uid));
     }
     selected(s, c);
 }
