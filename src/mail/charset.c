@@ -263,9 +263,14 @@ static int push_utf8(struct charset *c, struct slice in, struct buf *out)
 
     TRY(push_held(c, &in, out));
     while (good < in.n) {
-        struct slice rest = slice_skip(in, good);
-        int n = utf8_length(rest);
+        struct slice rest;
+        int n;
 
+        good += utf8_ascii(slice_skip(in, good));
+        if (good == in.n)
+            break;
+        rest = slice_skip(in, good);
+        n = utf8_length(rest);
         if (n > 0) {
             good += (size_t)n;
             continue;

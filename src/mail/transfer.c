@@ -9,21 +9,45 @@ void transfer_init(struct transfer *t, enum mime_encoding coding)
     *t = (struct transfer){ .coding = coding };
 }
 
-enum { NO_DIGIT = 0xff, SPACE = 0xfe, PAD = 0xfd };
+/* What an octet is in base64: a digit's value, or one of these, all of them with the bits of DIGIT_MORE. */
+enum { NO = 0xff, SP = 0xfe, PAD = 0xfd, DIGIT_MORE = 0xc0 };
+
+/* clang-format off */
+static const unsigned char digits[128] = {
+    NO, NO, NO, NO, NO, NO, NO, NO, NO, SP, SP, NO, NO, SP, NO, NO,
+    NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO,
+    SP, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, 62, NO, NO, NO, 63,
+    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, NO, NO, NO, PAD, NO, NO,
+    NO, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, NO, NO, NO, NO, NO,
+    NO, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
+    41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, NO, NO, NO, NO, NO
+};
+/* clang-format on */
 
 static unsigned base64_value(char c)
 {
-    if (c >= 'A' && c <= 'Z')
-        return (unsigned)(c - 'A');
-    if (c >= 'a' && c <= 'z')
-        return (unsigned)(c - 'a') + 26;
-    if (c >= '0' && c <= '9')
-        return (unsigned)(c - '0') + 52;
-    if (c == '+' || c == '/')
-        return c == '+' ? 62 : 63;
-    if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
-        return SPACE;
-    return c == '=' ? PAD : NO_DIGIT;
+    unsigned char at = (unsigned char)c;
+
+    return at < sizeof digits ? digits[at] : NO;
+}
+
+/* Whole groups in a row, which are nearly all that there is. How many octets of `in` they were. */
+static size_t whole_groups(struct slice in, char **to)
+{
+    size_t i = 0;
+
+    for (; in.n - i >= 4; i += 4) {
+        unsigned a = base64_value(in.p[i]), b = base64_value(in.p[i + 1]), c = base64_value(in.p[i + 2]),
+                 d = base64_value(in.p[i + 3]);
+
+        if (((a | b | c | d) & DIGIT_MORE) != 0)
+            break;
+        *(*to)++ = (char)(a << 2 | b >> 4);
+        *(*to)++ = (char)((b << 4 | c >> 2) & 0xff);
+        *(*to)++ = (char)((c << 6 | d) & 0xff);
+    }
+    return i;
 }
 
 /* The octets of a group that ends early, at padding or at the end. */
@@ -43,35 +67,33 @@ static size_t end_group(struct transfer *t, char *to)
 /* `state` counts the digits of the group at hand. What follows padding is a new text, as when two were put together. */
 static int push_base64(struct transfer *t, struct slice in, bool last, struct buf *out)
 {
-    char text[768];
-    size_t n = 0;
+    char *room = buf_room(out, (t->state + in.n) * 3 / 4); /* six bits a digit */
+    char *to = room;
 
+    if (room == NULL)
+        return -ENOBUFS;
     for (size_t i = 0; i < in.n; i++) {
-        unsigned value = base64_value(in.p[i]);
+        unsigned value;
 
+        i += t->state == 0 ? whole_groups(slice_skip(in, i), &to) : 0;
+        if (i == in.n)
+            break;
+        value = base64_value(in.p[i]);
         if (value < 64) {
             t->bits = t->bits << 6 | value;
             t->state++;
         } else if (value == PAD) {
-            n += end_group(t, text + n);
-        } else if (value == NO_DIGIT) {
+            to += end_group(t, to);
+        } else if (value == NO) {
             t->broken = true; /* and passed over (RFC 2045 section 6.8) */
         }
-        if (t->state == 4) {
-            text[n++] = (char)(t->bits >> 16 & 0xff);
-            text[n++] = (char)(t->bits >> 8 & 0xff);
-            text[n++] = (char)(t->bits & 0xff);
-            t->bits = 0;
-            t->state = 0;
-        }
-        if (n > sizeof text - 4) {
-            TRY(buf_add(out, text, n));
-            n = 0;
-        }
+        if (t->state == 4)
+            to += end_group(t, to);
     }
     if (last)
-        n += end_group(t, text + n);
-    return buf_add(out, text, n);
+        to += end_group(t, to);
+    out->n += (size_t)(to - room);
+    return 0;
 }
 
 /* Of quoted-printable. What is held back stands in `keep`: white space and a CR, or what follows a "=" with it. */
@@ -119,8 +141,8 @@ static int take_text(struct transfer *t, char c, struct buf *out)
 /* One octet behind a "=" that is held: a digit, or white space and the end of the line. */
 static int take_escape(struct transfer *t, char c, struct buf *out)
 {
-    const char digits[] = { t->keep[1], c };
-    int octet = t->state == DIGIT ? hex_octet((struct slice){ digits, sizeof digits }) : -1;
+    const char hex[] = { t->keep[1], c };
+    int octet = t->state == DIGIT ? hex_octet((struct slice){ hex, sizeof hex }) : -1;
     bool blank = c == ' ' || c == '\t';
 
     if (t->state == EQUALS && hex_value(c) >= 0)

@@ -15,6 +15,21 @@ enum { UTF8_REPLACEMENT = 0xfffd };
  * octets are broken. */
 int utf8_length(struct slice s);
 
+/* How many octets at the front of s are ASCII, by eights: most text is, and that is all there is to see in it. */
+static inline size_t utf8_ascii(struct slice s)
+{
+    const uint64_t high = UINT64_C(0x8080808080808080);
+    size_t n = 0;
+    uint64_t eight;
+
+    for (; s.n - n >= sizeof eight; n += sizeof eight) {
+        memcpy(&eight, s.p + n, sizeof eight);
+        if ((eight & high) != 0)
+            break;
+    }
+    return n;
+}
+
 /* Takes one character off *s (not empty); UTF8_REPLACEMENT for broken octets. */
 uint32_t utf8_take(struct slice *s);
 
