@@ -101,6 +101,11 @@ void imap_in_news(struct imap_session *s, bool may_expunge)
         return;
     if (view_has_news(&s->view, may_expunge))
         view_sync(&s->view, may_expunge, events, s);
+    if (may_expunge || s->view.ghosts.set.count == 0)
+        s->told_modseq = s->box->m.modseq;
+    else if (
+        qresync) /* RFC 7162 3.2.5: or it takes MODSEQs beyond the EXPUNGE that it has not heard of for all it knows */
+        (void)!buf_addf(&s->out, "* OK [HIGHESTMODSEQ %llu] Known so far\r\n", (unsigned long long)s->told_modseq);
     imap_in_flush(s);
 }
 

@@ -26,6 +26,7 @@ struct imap_session {
     struct buf out; /* untagged answers being put together; kept small between commands */
     enum imap_phase phase;
     int64_t idle_until_ms; /* monotonic: when IDLE has lasted long enough */
+    uint64_t told_modseq;  /* what happened up to it has been told, EXPUNGEs too */
     bool idle;             /* news are told as they come */
 };
 

@@ -151,6 +151,7 @@ static void opened(void *owner, int code, struct open_mailbox *box, const struct
     s->box = box;
     view_open(&s->view, &box->m, c->verb == IMAP_EXAMINE);
     s->view.on_change = imap_in_changed;
+    s->told_modseq = box->m.modseq;
     write_selected(s, c);
     if (c->select.qresync && c->select.uidvalidity == box->m.uidvalidity)
         resync(s, c);
