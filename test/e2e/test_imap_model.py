@@ -242,12 +242,14 @@ class Session:
             self.fail("VANISHED without QRESYNC", line)
         if not earlier:
             self.check_expunge(line)
+        if earlier and self.resync is None:
+            self.fail("EARLIER when nobody asked", line)
         for uid in parse_set(line.decode().rpartition(" ")[2]):
-            if earlier:
-                if self.resync is None:
-                    self.fail("EARLIER when nobody asked", line)
+            if self.resync is not None:
                 self.resync.pop(uid, None)
-            elif uid in self.uids:
+            if earlier:
+                continue
+            if uid in self.uids:
                 self.uids.remove(uid)
                 self.drop(uid)
             else:
