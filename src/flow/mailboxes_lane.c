@@ -92,7 +92,7 @@ static void report(struct account *a, const struct account_job *j)
 }
 
 /* The job is not the lane's any more: what it held is let go. */
-static void let_go(struct account *a, struct account_job *j)
+static void let_go(struct account_job *j)
 {
     struct open_mailbox *box = j->box; /* the job still names it: it may be started again */
 
@@ -127,7 +127,7 @@ static void settle(struct account *a, struct account_job *j)
     a->settling = NULL;
     if (j->started_again)
         return;
-    let_go(a, j);
+    let_go(j);
     if (!j->held)
         j->drop(j);
     account_unref(a);
@@ -163,7 +163,7 @@ void lane_drop_all(struct account *a)
     while ((l = list_pop(&a->urgent)) != NULL || (l = list_pop(&a->line)) != NULL) {
         struct account_job *j = LIST_ENTRY(l, struct account_job, in_lane);
 
-        let_go(a, j);
+        let_go(j);
         j->drop(j);
     }
 }
