@@ -150,7 +150,8 @@ static void loaded(struct mailbox_refresh *r)
     r->j.changes.uidnext = r->folder.uidnext;
     r->j.changes.first_recent = r->folder.first_recent;
     r->j.changes.modseq = r->folder.modseq;
-    box_apply(b, &r->j.changes, NULL, false);
+    mailbox_fill(&b->m, &r->j.changes);
+    mailbox_changes_clear(&r->j.changes);
     background_want(b, WORK_PREPARE | WORK_SEARCH);
 }
 

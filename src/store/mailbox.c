@@ -231,15 +231,20 @@ static void sort(struct mailbox_message *items, size_t count)
     mem_free(left);
 }
 
+static bool is_in_order(const struct mailbox_changes *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (!is_uid(c->messages[i].uid) || (i > 0 && c->messages[i - 1].uid >= c->messages[i].uid))
+            return false;
+    return true;
+}
+
 static struct run in_order(const struct mailbox_changes *c)
 {
     struct run r = { c->messages, c->count, NULL };
-    bool ascending = true;
     size_t n = 0;
 
-    for (size_t i = 0; i < c->count && ascending; i++)
-        ascending = is_uid(c->messages[i].uid) && (i == 0 || c->messages[i - 1].uid < c->messages[i].uid);
-    if (ascending)
+    if (is_in_order(c))
         return r;
     r.copy = mem_array(c->count, sizeof *r.copy);
     memcpy(r.copy, c->messages, c->count * sizeof *r.copy);
@@ -360,6 +365,12 @@ static void note_added(const struct mailbox *m, const struct mailbox_message *it
         uids_push(added, items[i].uid, items[i].uid);
 }
 
+static void raise_uidnext(struct mailbox *m)
+{
+    if (m->count > 0 && m->messages[m->count - 1].uid >= m->uidnext)
+        m->uidnext = m->messages[m->count - 1].uid + 1;
+}
+
 static void apply_messages(struct mailbox *m, const struct mailbox_changes *c, struct mailbox_news *news)
 {
     struct ranges gone = { 0 };
@@ -378,8 +389,7 @@ static void apply_messages(struct mailbox *m, const struct mailbox_changes *c, s
     insert(m, all.items + behind, all.count - behind);
     note_removed(m, &gone, &news->removed);
     uids_take(&news->altered, &news->removed);
-    if (m->count > 0 && m->messages[m->count - 1].uid >= m->uidnext)
-        m->uidnext = m->messages[m->count - 1].uid + 1;
+    raise_uidnext(m);
     ranges_clear(&gone);
     mem_free(between);
     mem_free(all.copy);
@@ -411,6 +421,21 @@ void mailbox_apply(struct mailbox *m, const struct mailbox_changes *c, struct ma
     ranges_clear(&news.altered);
     ranges_clear(&news.removed);
     ranges_clear(&news.added);
+}
+
+void mailbox_fill(struct mailbox *m, struct mailbox_changes *c)
+{
+    if (m->count == 0 && list_empty(&m->views) && c->gone.count == 0 && is_in_order(c)) {
+        mem_free(m->messages);
+        m->messages = c->messages;
+        m->count = c->count;
+        m->cap = c->cap;
+        c->messages = NULL;
+        c->count = c->cap = 0;
+        c->complete = false;
+        raise_uidnext(m);
+    }
+    mailbox_apply(m, c, NULL, false);
 }
 
 void mailbox_arrive(struct mailbox *m, const struct mailbox_message *message)

@@ -86,6 +86,8 @@ void mailbox_init(struct mailbox *m);
 void mailbox_clear(struct mailbox *m);
 /* Applies changes and tells the views. `origin` (or NULL) made them; when `silent`, it is not told of their flags. */
 void mailbox_apply(struct mailbox *m, const struct mailbox_changes *c, struct mailbox_view *origin, bool silent);
+/* The same for what nobody views yet; the messages of a list in order are taken over instead of copied. */
+void mailbox_fill(struct mailbox *m, struct mailbox_changes *c);
 /* A single arrival, known on the loop before its files are moved: the same as a change with one message. */
 void mailbox_arrive(struct mailbox *m, const struct mailbox_message *message);
 

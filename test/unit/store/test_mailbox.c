@@ -377,6 +377,35 @@ static void test_a_complete_list_replaces_the_other(void **state)
     mailbox_clear(&m);
 }
 
+static void test_a_list_may_be_taken_over(void **state)
+{
+    struct mailbox_changes ch = { .complete = true };
+    const struct mailbox_message *items;
+    struct mailbox m;
+
+    (void)state;
+    mailbox_init(&m);
+    change(&ch, 3, 0, 4);
+    change(&ch, 8, FLAG_SEEN, 5);
+    items = ch.messages;
+    mailbox_fill(&m, &ch);
+    assert_ptr_equal(m.messages, items);
+    assert_null(ch.messages);
+    mailbox_changes_clear(&ch);
+    assert_int_equal(m.count, 2);
+    assert_int_equal(m.uidnext, 9);
+    assert_int_equal(m.modseq, 5);
+    ch.complete = true;
+    change(&ch, 9, 0, 6); /* there is something already: compared, and in any order */
+    change(&ch, 3, 0, 6);
+    mailbox_fill(&m, &ch);
+    mailbox_changes_clear(&ch);
+    assert_int_equal(m.count, 2);
+    assert_null(mailbox_find(&m, 8));
+    assert_int_equal(m.uidnext, 10);
+    mailbox_clear(&m);
+}
+
 static void test_what_comes_back_gets_no_number_that_others_have(void **state)
 {
     static struct client a, b;
@@ -697,6 +726,7 @@ int main(void)
         cmocka_unit_test(test_recent_belongs_to_the_first),
         cmocka_unit_test(test_keywords_are_told_once),
         cmocka_unit_test(test_a_complete_list_replaces_the_other),
+        cmocka_unit_test(test_a_list_may_be_taken_over),
         cmocka_unit_test(test_what_comes_back_gets_no_number_that_others_have),
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_a_large_mailbox),
