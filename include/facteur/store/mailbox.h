@@ -71,9 +71,9 @@ struct mailbox_view {
     struct mailbox *mailbox;
     void (*on_change)(struct mailbox_view *); /* there is something to tell; may be NULL. Called from mailbox_apply's
                                                * caller, on the loop; the view may be synced in it, not closed */
-    uint32_t next;                /* UIDs below it have been announced */
-    struct ranges changed;        /* UIDs of flag changes not yet told */
-    struct mailbox_ranked ghosts; /* UIDs that have gone and still have a sequence number here */
+    uint32_t next;                            /* UIDs below it have been announced */
+    struct ranges changed;                    /* UIDs of flag changes not yet told */
+    struct mailbox_ranked ghosts;             /* UIDs that have gone and still have a sequence number here */
     struct mailbox_ranked hidden; /* UIDs that came in below `next`: they have no sequence number here (a file that came
                                    * back); the next view has them */
     struct ranges recent;         /* \Recent here */
@@ -98,24 +98,24 @@ int mailbox_keyword(const struct mailbox *m, struct slice name); /* the bit's nu
 void view_open(struct mailbox_view *v, struct mailbox *m, bool read_only);
 void view_close(struct mailbox_view *v);
 
-uint32_t view_count(const struct mailbox_view *v);                /* messages announced, ghosts too */
-uint32_t view_uid(const struct mailbox_view *v, uint32_t seq);    /* 0: no such number */
-uint32_t view_seq(const struct mailbox_view *v, uint32_t uid);    /* 0: not in this view */
-uint32_t view_last_uid(const struct mailbox_view *v);             /* what "*" means for UIDs; 0: empty */
+uint32_t view_count(const struct mailbox_view *v);             /* messages announced, ghosts too */
+uint32_t view_uid(const struct mailbox_view *v, uint32_t seq); /* 0: no such number */
+uint32_t view_seq(const struct mailbox_view *v, uint32_t uid); /* 0: not in this view */
+uint32_t view_last_uid(const struct mailbox_view *v);          /* what "*" means for UIDs; 0: empty */
 /* Sequence numbers to UIDs; those beyond the end are left out and *ret_beyond says so. UIDs to those that this view
  * has. Ghosts stay in (the caller answers [EXPUNGEISSUED]). What *ret held is replaced. 0 or -E2BIG. */
-int view_uids_of_seqs(const struct mailbox_view *v, const struct ranges *seqs, struct ranges *ret, bool *ret_beyond)
-    MUST_USE;
+int view_uids_of_seqs(const struct mailbox_view *v, const struct ranges *seqs, struct ranges *ret,
+                      bool *ret_beyond) MUST_USE;
 int view_uids(const struct mailbox_view *v, const struct ranges *uids, struct ranges *ret) MUST_USE;
 bool view_has_news(const struct mailbox_view *v, bool may_expunge);
 
 /* What a view has to say, in the order in which it must be said. Any may be NULL. */
 struct view_events {
-    void (*expunge)(void *to, uint32_t seq);                 /* one at a time, numbers as they are at that moment */
-    void (*vanished)(void *to, const struct ranges *uids);   /* instead of expunge, when not NULL */
+    void (*expunge)(void *to, uint32_t seq);               /* one at a time, numbers as they are at that moment */
+    void (*vanished)(void *to, const struct ranges *uids); /* instead of expunge, when not NULL */
     void (*exists)(void *to, uint32_t count);
     void (*recent)(void *to, uint32_t count);
-    void (*keywords)(void *to);                              /* new names: FLAGS and PERMANENTFLAGS */
+    void (*keywords)(void *to); /* new names: FLAGS and PERMANENTFLAGS */
     void (*flags)(void *to, uint32_t seq, const struct mailbox_message *m, bool recent);
 };
 /* Tells and remembers that it was told. EXPUNGE only when `may_expunge`. */
