@@ -115,6 +115,18 @@ static void list_line(struct pop3_server *s, const char *prefix, size_t i, bool 
     pop3_say(s, "%s%zu %s", prefix, i + 1, id);
 }
 
+/* As much of a long list as output takes. */
+static void list_on(struct pop3_server *s)
+{
+    for (; s->list_at < s->count && !s->held; s->list_at++)
+        if (!s->messages[s->list_at].deleted)
+            list_line(s, "", s->list_at, s->listing == POP3_LISTS_IDS);
+    if (s->list_at < s->count)
+        return;
+    s->listing = POP3_LISTS_NOTHING;
+    pop3_say(s, ".");
+}
+
 static void list(struct pop3_server *s, struct slice arg, bool uidl)
 {
     size_t i;
@@ -125,10 +137,9 @@ static void list(struct pop3_server *s, struct slice arg, bool uidl)
         return;
     }
     pop3_say(s, "+OK The messages follow");
-    for (i = 0; i < s->count; i++)
-        if (!s->messages[i].deleted)
-            list_line(s, "", i, uidl);
-    pop3_say(s, ".");
+    s->listing = uidl ? POP3_LISTS_IDS : POP3_LISTS_SIZES;
+    s->list_at = 0;
+    list_on(s);
 }
 
 static void cmd_list(struct pop3_server *s, struct slice arg)
@@ -341,9 +352,14 @@ static void pump(struct pop3_server *s)
     if (s->pumping)
         return;
     s->pumping = true;
-    while (s->owes == POP3_OWES_NOTHING && !s->closing && next_line(s, &line))
-        if (line.p != NULL)
+    while (s->owes == POP3_OWES_NOTHING && !s->closing && !s->held) {
+        if (s->listing != POP3_LISTS_NOTHING)
+            list_on(s);
+        else if (!next_line(s, &line))
+            break;
+        else if (line.p != NULL)
             take_line(s, line);
+    }
     s->pumping = false;
     buf_drop(&s->in, s->at);
     s->at = 0;
@@ -473,6 +489,13 @@ void pop3_server_bye(struct pop3_server *s)
 {
     s->bye = true;
     pump(s);
+}
+
+void pop3_server_hold(struct pop3_server *s, bool hold)
+{
+    s->held = hold;
+    if (!hold && !s->closing)
+        pump(s);
 }
 
 bool pop3_server_is_waiting(const struct pop3_server *s)

@@ -20,7 +20,7 @@ struct pop3_server {
     enum pop3_state state;
     enum pop3_owed owes;
     void (*take)(struct pop3_server *s, struct slice line); /* who gets the next line */
-    bool tls, closing, pumping, bye;
+    bool tls, closing, pumping, bye, held;
     bool has_quit;   /* QUIT was said */
     bool swallowing; /* the rest of a line that was too long */
     struct buf in;   /* what has not been taken; freed while empty */
@@ -29,6 +29,8 @@ struct pop3_server {
     struct sasl_server sasl;
     struct pop3_message *messages;
     size_t count;
+    enum { POP3_LISTS_NOTHING, POP3_LISTS_SIZES, POP3_LISTS_IDS } listing; /* under way, up to list_at */
+    size_t list_at;
     unsigned errors, failures;
     char shown[POP3_SHOWN]; /* the command, for the log: no secrets */
 };

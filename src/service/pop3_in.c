@@ -44,6 +44,14 @@ static void leave_box(struct pop3_session *s)
     mailbox_unref(&s->box);
 }
 
+/* A client that asks and asks and does not read is not answered until it does. */
+static void send_out(struct pop3_session *s, struct slice octets)
+{
+    peer_send(&s->peer, octets);
+    if (stream_is_full(s->peer.stream))
+        pop3_server_hold(s->proto, true);
+}
+
 static void start(struct pop3_session *s, struct account_job *j)
 {
     j->owner = s;
@@ -271,11 +279,11 @@ static void retr_done(void *owner, struct account_job *aj)
         int n = j->whole ? snprintf(line, sizeof line, "+OK %llu octets\r\n", (unsigned long long)j->octets)
                          : snprintf(line, sizeof line, "+OK The top follows\r\n");
 
-        peer_send(&s->peer, slice_make(line, (size_t)n));
+        send_out(s, slice_make(line, (size_t)n));
         j->begun = true;
     }
     if (aj->code >= 0)
-        peer_send(&s->peer, buf_slice(&j->out));
+        send_out(s, buf_slice(&j->out));
     buf_reset(&j->out);
     if (aj->code != MORE) {
         if (aj->code == DONE && j->whole)
@@ -285,6 +293,7 @@ static void retr_done(void *owner, struct account_job *aj)
     } else if (stream_is_full(s->peer.stream)) {
         s->paused = aj;
         account_hold(aj);
+        peer_deadline(&s->peer, s->peer.config->limits.timeout.data);
     } else {
         account_start(s->account, &s->peer.jobs, aj);
     }
@@ -404,7 +413,7 @@ static void ask_quit(void *world)
 
 static void host_send(void *world, struct slice octets)
 {
-    peer_send(&((struct pop3_session *)world)->peer, octets);
+    send_out(world, octets);
 }
 
 static void host_start_tls(void *world)
@@ -512,8 +521,11 @@ static void on_drained(struct peer *p)
     struct account_job *j = s->paused;
 
     s->paused = NULL;
-    if (j != NULL)
+    if (j != NULL) {
+        peer_deadline(p, 0);
         account_start(s->account, &p->jobs, j);
+    }
+    pop3_server_hold(s->proto, false);
 }
 
 static void on_tls_started(struct peer *p)
