@@ -301,7 +301,7 @@ static int take_one(struct index *x, struct folder *f, struct scan_item *item, b
 {
     struct row row = { .message.modseq = modseq };
     struct file_name n;
-    uint64_t stored;
+    uint64_t stored = 0;
     bool counted;
     int r = taken(x, f, item, e);
 

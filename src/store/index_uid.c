@@ -194,7 +194,7 @@ static int make_file(struct index *x, struct folder *f, struct err *e)
     } else if (!x->was_clean) { /* the row may be behind what was given */
         uint64_t next = (uint64_t)f->uidnext + x->options.uid_block;
 
-        f->uidnext = next > (uint64_t)UID_MAX + 1 ? UID_MAX + 1 : (uint32_t)next;
+        f->uidnext = next > UINT32_MAX ? UINT32_MAX : (uint32_t)next;
     }
     if (f->uidvalidity > x->uidvalidity)
         x->uidvalidity = f->uidvalidity;
@@ -213,7 +213,7 @@ static int take_other(struct index *x, struct folder *f, const struct uid_file *
 
 int index_uid_check(struct index *x, struct folder *f, struct err *e)
 {
-    struct uid_file u;
+    struct uid_file u = { 0 };
     int r = read_file(f->base, &u);
 
     if (r == -ENOENT || r == -EBADMSG)
