@@ -38,6 +38,9 @@ int message_release(struct message_file *f); /* the descriptor, which is not clo
 void message_clear(struct message_file *f);
 /* The message's structure, parsed when first asked for. */
 int message_parse(struct message_file *f, const struct mime **ret) MUST_USE;
+int message_head(struct message_file *f) MUST_USE; /* reads the first SECTION_HEAD octets if nothing has been read */
+/* What of the file from `at` on has been read already, up to n octets. */
+struct slice message_has(const struct message_file *f, uint64_t at, size_t n);
 /* Stored octets: up to a piece of those from `at` on and before `end`, borrowed until the next call; or copied, as many
  * as there are up to n (for struct text_source). */
 int message_piece(struct message_file *f, uint64_t at, uint64_t end, struct slice *ret) MUST_USE;
