@@ -176,20 +176,23 @@ int mailbox_keyword(const struct mailbox *m, struct slice name)
 }
 
 /* Whether a bit has another name now. */
-static bool take_keywords(struct mailbox *m, const struct mailbox_changes *c)
+static bool are_renamed(const struct mailbox *m, const struct mailbox_changes *c)
 {
-    unsigned count = c->keyword_count < KEYWORDS_MAX ? c->keyword_count : KEYWORDS_MAX;
-    bool renamed = count < m->keyword_count;
+    if (c->keyword_count < m->keyword_count)
+        return true;
+    for (unsigned i = 0; i < m->keyword_count; i++)
+        if (strcmp(m->keywords[i], c->keywords[i]) != 0)
+            return true;
+    return false;
+}
 
-    for (unsigned i = 0; i < m->keyword_count; i++) {
-        renamed = renamed || strcmp(m->keywords[i], c->keywords[i]) != 0;
+static void take_keywords(struct mailbox *m, const struct mailbox_changes *c)
+{
+    for (unsigned i = 0; i < m->keyword_count; i++)
         mem_free(m->keywords[i]);
-        m->keywords[i] = NULL;
-    }
-    for (unsigned i = 0; i < count; i++)
+    m->keyword_count = c->keyword_count < KEYWORDS_MAX ? c->keyword_count : KEYWORDS_MAX;
+    for (unsigned i = 0; i < m->keyword_count; i++)
         m->keywords[i] = mem_str(c->keywords[i]);
-    m->keyword_count = count;
-    return renamed;
 }
 
 /* --- applying --- */
@@ -410,8 +413,10 @@ void mailbox_apply(struct mailbox *m, const struct mailbox_changes *c, struct ma
 {
     struct mailbox_news news = { 0 };
 
-    if (c->keywords != NULL)
-        news.keywords_renamed = take_keywords(m, c);
+    if (c->keywords != NULL) {
+        news.keywords_renamed = are_renamed(m, c);
+        take_keywords(m, c);
+    }
     if (c->complete || c->count > 0 || c->gone.count > 0)
         apply_messages(m, c, &news);
     m->modseq = c->modseq > m->modseq ? c->modseq : m->modseq;
