@@ -108,7 +108,7 @@ static bool goes_on(const struct account_job *j)
 {
     if (j->code != MORE)
         return false;
-    return j->mark.abandoned ? !j->reads_only : j->done == NULL;
+    return j->mark.abandoned ? !j->reads_only && !j->for_owner : j->done == NULL;
 }
 
 static void settle(struct account *a, struct account_job *j)

@@ -370,6 +370,7 @@ static struct fetch *make(struct imap_session *s, const struct imap_command *c)
     take_items(f, &c->fetch);
     f->marks_seen = f->marks_seen && !s->view.read_only;
     f->aj.reads_only = !f->marks_seen;
+    f->aj.for_owner = true;
     message_init(&f->file);
     buf_init(&f->texts, FETCH_TEXTS);
     buf_init(&f->out, FETCH_OUT);

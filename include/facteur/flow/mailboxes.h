@@ -64,6 +64,7 @@ struct account_job {
     struct open_mailbox *box;    /* whose changes these are; or NULL. Held while the job lives */
     struct mailbox_view *origin; /* the view that asked; or NULL */
     bool silent;                 /* .SILENT */
+    bool for_owner;              /* what it does is of no use when its owner has gone: it does not go on to its end */
     bool reads_only;             /* gives no UIDs and no mod-sequences (FETCH, SEARCH): deliveries need not wait for its
                                   * end to be announced */
     /* results of run */
