@@ -73,10 +73,11 @@ static void announce_late(struct arrivals *r)
     struct mailbox_changes changes = { 0 };
 
     for (size_t i = 0; i < r->count; i++) {
+        changes.modseq = r->items[i].message.modseq; /* used up for the index in any case */
+        changes.uidnext = r->items[i].message.uid + 1;
         if (r->items[i].code < 0)
             continue;
         mailbox_changes_add(&changes, &r->items[i].message);
-        changes.modseq = r->items[i].message.modseq;
         r->b->account->m->arrivals++;
     }
     box_apply(r->b, &changes, NULL, false);

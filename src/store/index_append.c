@@ -1,7 +1,7 @@
 /* APPEND: durable when it returns.
  *
  * A file is in cur/ under its last name before it is synced: then one commit of the file system's journal holds the
- * file and its name, and the sync of the directory finds nothing left to write. A power cut in between may leave a file
+ * file and its name, and the directory needs no sync of its own where that is known (sys->sync_names). A power cut in between may leave a file
  * there that is shorter than its name says; nobody was told of it, and the next scan sets it aside. */
 #include "index_priv.h"
 
@@ -119,7 +119,7 @@ static int place_all(struct folder *f, struct spool *s, int tmp, const struct in
 
         r = r == 0 ? synced : r;
     }
-    return r == 0 ? sys->fsync(f->places[PLACE_CUR]) : r;
+    return r == 0 ? sys->sync_names(f->places[PLACE_CUR]) : r;
 }
 
 static int make_rows(struct index *x, struct folder *f, struct index_append *items, struct row *rows, size_t count,
@@ -265,10 +265,6 @@ static int arrived_once(struct index *x, struct folder *f, const char *name, con
     index_own_end(f, &own);
     if (r < 0)
         return err_set(e, r, "move new/%s of %s: %s", name, x->user, err_text(r));
-    if (message->uid >= f->uidnext)
-        f->uidnext = message->uid + 1;
-    if (message->modseq > f->modseq)
-        f->modseq = message->modseq;
     return put_rows(x, f, &row, 1, e);
 }
 
@@ -281,6 +277,10 @@ int index_arrived(struct index *x, uint32_t folder, const char *name, const stru
     if (message->uid == 0 || message->uid > UID_MAX)
         return err_set(e, -EINVAL, "no UID");
     TRY(index_folder_open(x, folder, &f, e));
+    if (message->uid >= f->uidnext) /* whatever becomes of it: they have been told to somebody */
+        f->uidnext = message->uid + 1;
+    if (message->modseq > f->modseq)
+        f->modseq = message->modseq;
     r = arrived_once(x, f, name, message, e);
     return index_recovered(x, r, e) ? 0 : r; /* the file has its name: the scan finds it */
 }
