@@ -220,7 +220,14 @@ bool utf8_valid(struct slice s)
 
 bool ascii_only(struct slice s)
 {
-    for (size_t i = 0; i < s.n; i++)
+    size_t i = 0;
+
+    for (uint64_t eight; s.n - i >= sizeof eight; i += sizeof eight) {
+        memcpy(&eight, s.p + i, sizeof eight);
+        if ((eight & 0x8080808080808080ULL) != 0)
+            return false;
+    }
+    for (; i < s.n; i++)
         if ((unsigned char)s.p[i] > 127)
             return false;
     return true;

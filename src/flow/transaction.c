@@ -197,6 +197,9 @@ static bool is_binary(const struct transaction *t)
 /* Everything that is stored passes here. A binary body keeps its CRLF, so its size on the wire is its size. */
 static int keep(struct transaction *t, struct slice octets)
 {
+    /* Many clients say BODY=8BITMIME whatever they send: only what needs it may be refused by a next hop without it. */
+    if (t->mail.body == SMTP_BODY_8BIT && !t->eight_bit)
+        t->eight_bit = !ascii_only(octets);
     t->wire_size += octets.n + (is_binary(t) ? 0 : count_lines(octets));
     return body_store_push(t->store, octets);
 }
@@ -379,7 +382,7 @@ static unsigned message_flags(const struct transaction *t)
 
     flags |= needs_utf8(t) ? QUEUE_SMTPUTF8 : 0;
     flags |= t->mail.body == SMTP_BODY_BINARY ? QUEUE_BINARY : 0;
-    flags |= t->mail.body == SMTP_BODY_8BIT ? QUEUE_8BIT : 0;
+    flags |= t->eight_bit ? QUEUE_8BIT : 0;
     flags |= t->mail.ret == SMTP_RET_FULL ? QUEUE_RET_FULL : 0;
     flags |= t->mail.ret == SMTP_RET_HDRS ? QUEUE_RET_HDRS : 0;
     return flags;

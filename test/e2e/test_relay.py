@@ -251,6 +251,18 @@ def test_large_message_and_8bit(t):
     assert any("BODY=8BITMIME" in command for command in sink.commands)
 
 
+def test_8bitmime_is_asked_for_only_where_it_is_needed(t):
+    """Clients declare it for every message; a next hop without it still gets those that are plain ASCII."""
+    sink = Sink(t)
+    s = Server(t, {"relay": {"smarthost": {"host": HOST, "port": sink.port, "tls": "none"}}})
+    with s.submit() as c:
+        c.transaction(ANNA, ["x@example.net"], message("plain", sender=ANNA), options=" BODY=8BITMIME")
+        c.transaction(ANNA, ["x@example.net"], message("eight", body="\u00fc\r\n", sender=ANNA), options=" BODY=8BITMIME")
+    assert b"Subject: plain" in sink.wait(1)[0]["data"]
+    assert b"Subject: eight" in s.wait_mail(ANNA)[0], "it comes back"
+    assert len(sink.messages) == 1
+
+
 def test_smtputf8_is_asked_for_only_where_it_is_needed(t):
     """RFC 6531 3.4: some clients give the parameter with every message; few next servers know it."""
     old, new = Sink(t, features=["8BITMIME"]), Sink(t, features=["8BITMIME", "SMTPUTF8"])
