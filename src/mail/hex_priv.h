@@ -20,9 +20,10 @@ static inline int hex_value(char c) /* -1: no digit */
 /* The octet that the first two characters write, or -1. */
 static inline int hex_octet(struct slice s)
 {
-    if (s.n < 2 || hex_value(s.p[0]) < 0 || hex_value(s.p[1]) < 0)
-        return -1;
-    return hex_value(s.p[0]) << 4 | hex_value(s.p[1]);
+    int high = s.n >= 2 ? hex_value(s.p[0]) : -1;
+    int low = s.n >= 2 ? hex_value(s.p[1]) : -1;
+
+    return high >= 0 && low >= 0 ? high * 16 + low : -1;
 }
 
 #endif

@@ -188,6 +188,7 @@ static char *two_digits(char *to, int64_t n)
 int imap_write_date(struct buf *out, int64_t wall_ms)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const char zone[] = " +0000\"";
     const int64_t last = INT64_C(253402300799); /* 9999-12-31 23:59:59 */
     int64_t seconds = wall_ms < 0 ? 0 : wall_ms / 1000;
     int64_t days, second, era_day, era, year_of_era, day_of_year, month_from_march, day, month, year;
@@ -223,7 +224,7 @@ int imap_write_date(struct buf *out, int64_t wall_ms)
     to = two_digits(to, second / 60 % 60);
     *to++ = ':';
     to = two_digits(to, second % 60);
-    memcpy(to, " +0000\"", 7);
+    memcpy(to, zone, sizeof zone - 1);
     out->n += DATE_LENGTH;
     return 0;
 }

@@ -41,42 +41,41 @@ struct fetch_row {
 struct fetch {
     struct account_job aj;
     struct arena arena;
-    uint32_t folder;
     struct fetch_item *items;
     size_t item_count;
+    uint32_t folder;
     unsigned fields; /* of enum index_fields: what is asked of the index */
     bool files;      /* the messages' files are needed */
     bool marks_seen; /* a section without PEEK in a mailbox that may be changed */
     bool uid, condstore, rev2;
+    bool wants_vanished, has_vanished;
+    bool all_listed;
+    bool in_line, in_section, has_said; /* of the message being written */
+    bool expunged, unknown_encoding;
+    int failed; /* why a message was left out */
 
     struct ranges uids, named; /* to be told of; UIDs as the client wrote them, for VANISHED */
     struct ranges vanished;
     uint64_t since;
-    bool wants_vanished, has_vanished;
 
-    const char **names; /* of keywords */
-    unsigned name_count;
     struct fetch_message *list;       /* the messages of this slice and the next, ascending */
     size_t list_room, list_count, at; /* at: the one being written */
     uint64_t next_uid;                /* the list goes on here */
     uint64_t listed;                  /* so many have been in the list */
-    bool all_listed;
-    size_t seen_until; /* of the list: those before it are \Seen */
+    size_t seen_until;                /* of the list: those before it are \Seen */
+    const char **names;               /* of keywords */
+    unsigned name_count;
 
+    uint32_t rows_until; /* all rows with UIDs below it have been read */
     struct fetch_row *rows;
     size_t row_count, row_at;
-    uint32_t rows_until; /* all rows with UIDs below it have been read */
     struct buf texts;
 
     struct message_file file;
     struct section section;
     size_t item;       /* being written */
     size_t line_start; /* of the message being written, in `out`; SIZE_MAX: it has been sent */
-    bool in_line, in_section, has_said;
-
     struct buf out, spare;
-    bool expunged, unknown_encoding;
-    int failed; /* why a message was left out */
 };
 
 int fetch_run(struct account_job *aj, struct index *x);
