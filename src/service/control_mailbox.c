@@ -39,8 +39,8 @@ static void take_folder(void *to, const struct index_entry *entry)
 
     if (!entry->exists)
         return;
-    json = json_pack("{ss% sb ss?}", "name", entry->name.p, (int)entry->name.n, "subscribed", entry->subscribed,
-                     "special", special_words[entry->special]);
+    json = json_pack("{ss% sb ss?}", "name", entry->name.p, entry->name.n, "subscribed", entry->subscribed, "special",
+                     special_words[entry->special]);
     if (json == NULL || json_array_append_new(q->list, json) < 0)
         return;
     f = arena_zero(&q->arena, sizeof *f);
