@@ -8,6 +8,7 @@
 static void account_free(struct account *a)
 {
     list_unlink(&a->background_link);
+    list_unlink(&a->quiet_link);
     mem_free(a->user);
     mem_free(a);
 }
@@ -134,9 +135,17 @@ static int64_t first_box_ms(const struct mailboxes *m)
                                       : LIST_ENTRY(m->idle_boxes.next, struct open_mailbox, lingering)->until_ms;
 }
 
+static int64_t first_quiet_ms(const struct mailboxes *m)
+{
+    return list_empty(&m->quiet) ? INT64_MAX : LIST_ENTRY(m->quiet.next, struct account, quiet_link)->rest_ms;
+}
+
 void mailboxes_set_linger(struct mailboxes *m)
 {
-    int64_t account = first_account_ms(m), box = first_box_ms(m), first = account < box ? account : box;
+    int64_t account = first_account_ms(m), box = first_box_ms(m), quiet = first_quiet_ms(m);
+    int64_t first = account < box ? account : box;
+
+    first = quiet < first ? quiet : first;
 
     if (first == INT64_MAX)
         timer_stop(m->linger);
@@ -151,6 +160,8 @@ static void on_linger(void *owner)
 
     while (linger_over(&m->idle_boxes, first_box_ms(m), now))
         box_free(LIST_ENTRY(m->idle_boxes.next, struct open_mailbox, lingering));
+    while (linger_over(&m->quiet, first_quiet_ms(m), now))
+        lane_rest(LIST_ENTRY(m->quiet.next, struct account, quiet_link));
     while (linger_over(&m->idle, first_account_ms(m), now))
         close_idle(LIST_ENTRY(m->idle.next, struct account, idle_link));
     mailboxes_set_linger(m);
@@ -169,6 +180,7 @@ struct mailboxes *mailboxes_new(struct flow *f,
     list_init(&m->idle);
     list_init(&m->idle_boxes);
     list_init(&m->background);
+    list_init(&m->quiet);
     m->linger = timer_new(f->loop, on_linger, m);
     mailboxes_configure(m, f->config);
     return m;

@@ -18,6 +18,10 @@ static void lane_run(struct job *job)
             index_close(&a->index);
         return;
     }
+    if (a->resting) {
+        index_rest(a->index);
+        return;
+    }
     a->open_code = 0;
     j->rebuilt = false;
     if (a->index == NULL)
@@ -40,6 +44,8 @@ bool lane_is_free(const struct account *a)
 
 static void run_now(struct account *a)
 {
+    list_unlink(&a->quiet_link);
+    a->rested = a->resting;
     a->busy = true;
     a->job.run = lane_run;
     a->job.drop = lane_finished;
@@ -49,6 +55,23 @@ static void run_now(struct account *a)
 bool lane_writes(const struct account *a)
 {
     return a->running != NULL && !a->running->reads_only;
+}
+
+/* Nothing is to be done: after a while of it the index is laid to rest. */
+static void fall_quiet(struct account *a)
+{
+    if (a->index == NULL || a->rested || link_is_in(&a->quiet_link))
+        return;
+    a->rest_ms = clock_mono_ms() + MAILBOXES_REST_MS;
+    list_push(&a->m->quiet, &a->quiet_link);
+    mailboxes_set_linger(a->m);
+}
+
+void lane_rest(struct account *a)
+{
+    account_ref(a);
+    a->resting = true;
+    run_now(a);
 }
 
 void lane_next(struct account *a)
@@ -61,6 +84,7 @@ void lane_next(struct account *a)
     if (l == NULL)
         l = list_pop(&a->line);
     if (l == NULL) {
+        fall_quiet(a);
         background_offer(a->m);
         return;
     }
@@ -145,6 +169,12 @@ static void lane_finished(struct job *job)
         a->closing = false;
         lane_next(a); /* somebody may have come meanwhile */
         account_closed(a);
+        return;
+    }
+    if (a->resting) {
+        a->resting = false;
+        lane_next(a);
+        account_unref(a);
         return;
     }
     account_ref(a);

@@ -25,6 +25,7 @@
 
 enum {
     MAILBOXES_POLL_MS = 30 * 1000, /* where directories cannot be watched, and after a failed look */
+    MAILBOXES_REST_MS = 10 * 1000, /* a lane with nothing to do gives back memory and descriptors */
     MAILBOXES_LOOKS = 2,           /* looks that follow a change, for what the file system's clock has hidden */
     RESERVE_AHEAD = 256,           /* UIDs kept ready for arrivals: as many are skipped after a kill, at most */
     PATH_LENGTH = 4096
@@ -38,6 +39,7 @@ struct mailboxes {
     struct link idle;             /* accounts that nobody uses, the longest idle first */
     unsigned idle_count;
     struct link idle_boxes; /* the same for mailboxes of accounts in use */
+    struct link quiet;      /* accounts whose lane has nothing to do and whose index does not rest yet */
     struct timer *linger;
     struct link background;  /* accounts with work that nobody waits for */
     bool background_running; /* one of them is at it */
@@ -62,13 +64,16 @@ struct account {
     struct link idle_link; /* in mailboxes.idle */
     int64_t until_ms;
     struct link background_link;
+    struct link quiet_link; /* in mailboxes.quiet */
+    int64_t rest_ms;
     /* the lane */
     struct job job;
     struct link urgent, line;     /* struct account_job */
     struct account_job *running;  /* NULL while closing too */
     struct account_job *settling; /* its done is being called */
     int64_t written_us;           /* when a job that may give UIDs last ran */
-    bool busy, closing;           /* a job runs; it is the one that closes the index */
+    bool busy, closing, resting;  /* a job runs; it is the one that closes the index, or lays it to rest */
+    bool rested;                  /* nothing has run since */
     int open_code;                /* a result of the job */
 };
 
@@ -81,6 +86,7 @@ void mailboxes_set_linger(struct mailboxes *m);
 /* --- mailboxes_lane.c --- */
 void lane_start(struct account *a, struct account_job *j, bool urgent);
 void lane_close(struct account *a);
+void lane_rest(struct account *a); /* nothing runs in it */
 void lane_next(struct account *a);
 void lane_drop_all(struct account *a); /* what waits is dropped undone */
 bool lane_is_free(const struct account *a);
