@@ -9,6 +9,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+/* statfs(2) */
+#define MAGIC_EXT4  0xef53
+#define MAGIC_XFS   0x58465342
+#define MAGIC_BTRFS 0x9123683e
+#define MAGIC_F2FS  0xf2f52010
+#define MAGIC_TMPFS 0x01021994
+
 static int kernel_openat(int dir, const char *name, int flags, mode_t mode)
 {
     int fd;
@@ -57,20 +64,35 @@ static int kernel_fsync(int fd)
     return r < 0 ? -errno : 0;
 }
 
-/* Those whose syncfs waits for the disk (a FUSE server, for one, is never told), and reports what could not be written
- * since the descriptor was opened (Linux 5.8). */
-static bool syncs_as_a_whole(int fd)
+static bool is_among(int fd, const uint32_t *magic, size_t count)
 {
-    static const uint32_t magic[] = { 0xef53 /* ext4 */, 0x58465342 /* XFS */, 0x9123683e /* btrfs */,
-                                      0xf2f52010 /* F2FS */, 0x01021994 /* tmpfs */ };
     struct statfs s;
 
     if (fstatfs(fd, &s) < 0)
         return false;
-    for (size_t i = 0; i < sizeof magic / sizeof magic[0]; i++)
+    for (size_t i = 0; i < count; i++) {
         if ((uint32_t)s.f_type == magic[i])
             return true;
+    }
     return false;
+}
+
+/* ext4 and XFS: a rename or link changes the file's inode (its ctime) in the transaction that changes the directory, and
+ * the file's sync waits for its last transaction. One more sync would only flush the disk's cache once more. */
+static int kernel_sync_names(int dir)
+{
+    static const uint32_t magic[] = { MAGIC_EXT4, MAGIC_XFS };
+
+    return is_among(dir, magic, sizeof magic / sizeof magic[0]) ? 0 : kernel_fsync(dir);
+}
+
+/* Those whose syncfs waits for the disk (a FUSE server, for one, is never told), and reports what could not be written
+ * since the descriptor was opened (Linux 5.8). */
+static bool syncs_as_a_whole(int fd)
+{
+    static const uint32_t magic[] = { MAGIC_EXT4, MAGIC_XFS, MAGIC_BTRFS, MAGIC_F2FS, MAGIC_TMPFS };
+
+    return is_among(fd, magic, sizeof magic / sizeof magic[0]);
 }
 
 static int kernel_syncfs(int fd)
@@ -135,6 +157,7 @@ const struct sys sys_kernel = {
     .writev = kernel_writev,
     .pread = kernel_pread,
     .fsync = kernel_fsync,
+    .sync_names = kernel_sync_names,
     .syncfs = kernel_syncfs,
     .renameat = kernel_renameat,
     .rename_new = kernel_rename_new,

@@ -18,6 +18,9 @@ struct sys {
     ssize_t (*writev)(int fd, const struct iovec *iov, int count);
     ssize_t (*pread)(int fd, void *to, size_t n, off_t at);
     int (*fsync)(int fd);
+    /* Makes names in a directory durable whose files got them (by rename or link) and were synced after that: nothing is
+     * left to do where the file's own sync has taken the name along. */
+    int (*sync_names)(int dir);
     int (*syncfs)(int fd); /* the whole file system; -EOPNOTSUPP where that would not make every file durable */
     int (*renameat)(int from_dir, const char *from, int to_dir, const char *to);
     /* As renameat, but -EEXIST when `to` is there: what is not ours is never renamed over. */

@@ -73,6 +73,7 @@ static void hook(int at, int code)
     fail_code = code;
     hooked = sys_kernel;
     hooked.fsync = hook_fsync;
+    hooked.sync_names = hook_fsync; /* as where the directory has to be synced */
     hooked.linkat = hook_linkat;
     hooked.rename_new = hook_rename_new;
     hooked.unlinkat = hook_unlinkat;
