@@ -3,7 +3,7 @@
  * Owner:     opaque and heap allocated; watch_close frees it. No callback after it.
  * Thread:    the loop's.
  * Limits:    one inotify instance for the loop; when the system has no more watches, watch_new says so and the caller
- *            looks from time to time instead. Events are gathered for WATCH_SETTLE_MS.
+ *            looks from time to time instead. Events are gathered for WATCH_SETTLE_MS, during which none is received.
  * Standards: inotify(7) through libuv. */
 #ifndef FACTEUR_IO_WATCH_H
 #define FACTEUR_IO_WATCH_H
