@@ -71,6 +71,15 @@ struct open_job {
     struct arena arena;
 };
 
+/* RFC 1939 section 7: 1 to 70 octets from 0x21 to 0x7E. File names may be anything. */
+static bool is_uidl(struct slice id)
+{
+    for (size_t i = 0; i < id.n; i++)
+        if (id.p[i] < 0x21 || id.p[i] > 0x7E)
+            return false;
+    return id.n > 0 && id.n < UIDL_SIZE;
+}
+
 static int run_open(struct account_job *aj, struct index *x)
 {
     struct open_job *j = LIST_ENTRY(aj, struct open_job, aj);
@@ -81,8 +90,8 @@ static int run_open(struct account_job *aj, struct index *x)
 
         if (r < 0 && j->format == UIDL_FILE_NAME)
             r = index_base_name(x, j->folder, j->uids[j->next], text);
-        if (r >= 0)
-            j->uidls[j->next] = arena_str(&j->arena, slice_head(slice_str(text), UIDL_SIZE - 1));
+        if (r >= 0 && is_uidl(slice_str(text)))
+            j->uidls[j->next] = arena_str(&j->arena, slice_str(text));
         if ((j->next & 1023) == 1023) {
             j->next++;
             return MORE;
