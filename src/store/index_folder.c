@@ -51,7 +51,7 @@ static int read_folder(struct index *x, sqlite3_stmt *s)
     if (r == 0)
         r = db_int(s, 5, 1, UINT32_MAX, &uidvalidity);
     if (r == 0)
-        r = db_int(s, 6, 1, (int64_t)UID_MAX + 1, &uidnext);
+        r = db_int(s, 6, 0, (int64_t)UID_MAX + 1, &uidnext);
     if (r == 0)
         r = db_int(s, 7, 1, (int64_t)UID_MAX + 1, &first_recent);
     if (r == 0)
@@ -66,7 +66,8 @@ static int read_folder(struct index *x, sqlite3_stmt *s)
         f->special = (enum index_special)special;
         slice_clip(slice_str(mailbox_id), f->mailbox_id, sizeof f->mailbox_id);
         f->uidvalidity = (uint32_t)uidvalidity;
-        f->uidnext = f->row_next = (uint32_t)uidnext;
+        f->partial = uidnext == 0;
+        f->uidnext = f->row_next = uidnext > 0 ? (uint32_t)uidnext : 1;
         f->first_recent = (uint32_t)first_recent;
         f->modseq = (uint64_t)modseq;
         f->vanished_from = (uint64_t)vanished;
@@ -140,7 +141,7 @@ int index_folder_put(struct index *x, struct folder *f, struct err *e)
     (void)sqlite3_bind_int64(s, 4, f->special);
     db_bind_text(s, 5, f->mailbox_id, sizeof f->mailbox_id);
     (void)sqlite3_bind_int64(s, 6, f->uidvalidity);
-    (void)sqlite3_bind_int64(s, 7, f->uidnext);
+    (void)sqlite3_bind_int64(s, 7, f->partial ? 0 : f->uidnext);
     (void)sqlite3_bind_int64(s, 8, f->first_recent);
     (void)sqlite3_bind_int64(s, 9, (int64_t)f->modseq);
     (void)sqlite3_bind_int64(s, 10, (int64_t)f->vanished_from);
@@ -183,7 +184,7 @@ void index_folder_unknown(struct folder *f)
     index_scan_free(&f->scan);
     mailbox_changes_clear(&f->unsaid);
     f->known[PLACE_CUR] = f->known[PLACE_NEW] = false;
-    f->must_scan = f->rebuilt = true;
+    f->must_scan = f->rebuilt = f->partial = true;
     f->row_next = 1;
     f->in_new = -1;
     f->prepared_low = f->prepared_high = UID_MAX;
@@ -333,7 +334,7 @@ int index_folder_add(struct index *x, const char *name, const char *dir, enum in
         return err_set(e, -EINVAL, "no directory of a folder");
     f = folder_new(x, x->next_folder > 0 ? x->next_folder : 1, name, dir);
     f->special = special;
-    f->must_scan = true;
+    f->must_scan = f->partial = true;
     f->modseq = f->vanished_from = x->modseq_floor;
     if (f->modseq == 0) /* nothing has happened in it, but a former folder of its name may have been seen */
         f->modseq = f->vanished_from = index_next_modseq(x, f);

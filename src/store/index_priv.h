@@ -37,7 +37,8 @@ enum { INDEX_SCHEMA = 1, FOLDERS_HELD = 4, UID_MAX = UINT32_MAX - 1, EXPUNGED_RO
  *
  *   state(id = 1, clean, boot, uidvalidity)     uidvalidity: the highest ever given here
  *   folder(id, name, dir, special, mailbox_id, uidvalidity, uidnext, first_recent, modseq, vanished_from)
- *                                               name and dir as in struct folder; uidnext: as of the last row
+ *                                               name and dir as in struct folder; uidnext: as of the last row,
+ *                                               0 while not all messages have theirs
  *   keyword(folder, bit, name)                  bits from KEYWORDS_IN_NAME on; the others are in dovecot-keywords
  *   message(key, modseq, flags, keywords, internal_ms, saved_ms, size, place, name)
  *                                               place: 0 cur/, 1 new/; name: exactly the file's
@@ -110,6 +111,7 @@ struct folder {
     uint32_t uidnext;  /* the next to give */
     uint32_t reserved; /* UIDs below it are safe to give: the uidnext of facteur-uidvalidity */
     uint32_t row_next; /* uidnext as it stands in the row: a ",U=" below it whose row is not there has gone */
+    bool partial;      /* rows are being made from the files: row_next is 1, and 0 in the row, until all are there */
     uint32_t first_recent;
     uint64_t modseq;        /* the highest given */
     uint64_t vanished_from; /* expunges up to it are not in the table any more */

@@ -423,6 +423,11 @@ static int finish(struct index *x, struct folder *f, struct err *e)
         f->adopting = false;
         TRY(index_uid_write(x, f, f->reserved, e));
     }
+    if (f->partial && s->places[PLACE_CUR] && s->places[PLACE_NEW]) {
+        f->partial = false;
+        TRY(index_begin(x, e));
+        TRY(index_save(x, f, e));
+    }
     if (s->must)
         f->must_scan = false;
     f->scan_us = s->used_us;

@@ -114,7 +114,8 @@ int index_save(struct index *x, struct folder *f, struct err *e)
         return r;
     }
     TRY(index_commit(x, e));
-    f->row_next = next;
+    if (!f->partial)
+        f->row_next = next;
     return 0;
 }
 

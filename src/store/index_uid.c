@@ -181,7 +181,7 @@ static int make_file(struct index *x, struct folder *f, struct err *e)
         f->mailbox_id[0] = 'M';
         base32_u64(id, f->mailbox_id + 1);
     }
-    if (f->uidvalidity == 0) {
+    if (f->uidvalidity == 0 || (f->partial && f->uidnext == 1)) { /* no row tells what was given, either */
         int r = start_from_dovecot(x, f, NULL);
 
         if (r == -ENOENT || r == -EBADMSG)
