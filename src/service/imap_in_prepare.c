@@ -19,6 +19,8 @@ enum {
     PREVIEW_PIECE = 1024
 };
 
+static const struct mime_envelope no_envelope;
+
 struct prepare {
     struct arena *arena;
     struct message_file file;
@@ -181,15 +183,41 @@ static int email_id_of(struct prepare *p, char *to)
     return 0;
 }
 
+/* The header alone is read apart. */
+static int prepare_envelope(struct prepare *p, struct index_prepared *ret)
+{
+    struct mime m;
+    uint64_t at = 0;
+    int code = 0;
+
+    mime_init(&m, false);
+    while (at < p->file.size && code == 0) {
+        struct slice piece;
+
+        code = message_piece(&p->file, at, p->file.size, &piece);
+        if (code < 0)
+            break;
+        at += piece.n;
+        if (mime_push(&m, piece) == DONE)
+            break;
+    }
+    mime_end(&m);
+    if (code == 0) {
+        ret->envelope = envelope_of(p, m.root->envelope != NULL ? m.root->envelope : &no_envelope);
+        ret->partial = true;
+    }
+    mime_clear(&m);
+    return code;
+}
+
 static int prepare(struct prepare *p, struct index_prepared *ret)
 {
-    static const struct mime_envelope nothing;
     struct index_prepared made = { .sent_ms = ret->sent_ms };
     const struct mime_envelope *e;
     const struct mime *m;
 
     TRY(message_parse(&p->file, &m));
-    e = m->root->envelope != NULL ? m->root->envelope : &nothing;
+    e = m->root->envelope != NULL ? m->root->envelope : &no_envelope;
     made.envelope = envelope_of(p, e);
     made.structure = structure_of(p, m->root);
     made.body = SLICE_LIT(""); /* rarely asked for */
@@ -209,7 +237,7 @@ int imap_in_prepare(int fd, uint64_t stored, struct arena *a, struct index_prepa
     buf_init(&p.out, PREPARED_TEXT);
     buf_init(&p.decoded, 8 * PREPARED_KEY);
     message_open(&p.file, fd, stored);
-    code = prepare(&p, ret);
+    code = ret->hasty ? prepare_envelope(&p, ret) : prepare(&p, ret);
     (void)message_release(&p.file); /* it is the index's */
     message_clear(&p.file);
     buf_clear(&p.out);

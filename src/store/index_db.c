@@ -70,15 +70,16 @@ static const char *const statements[I_STATEMENTS] = {
         " WHERE m.key BETWEEN ?1 AND ?2 ORDER BY m.key",
     [I_ENVELOPES] = "SELECT m.key, m.saved_ms, p.key, envelope FROM message m LEFT JOIN prepared p ON p.key = m.key"
                     " WHERE m.key BETWEEN ?1 AND ?2 ORDER BY m.key",
-    [I_PREPARED_HAS] = "SELECT 1 FROM prepared WHERE key = ?1",
+    [I_PREPARED_HAS] = "SELECT 1 FROM prepared WHERE key = ?1 AND (?2 OR structure IS NOT NULL)",
     [I_PREPARED_PUT] =
         "INSERT OR REPLACE INTO prepared (key, " PREPARED_TEXTS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
         " ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     [I_PREPARED_COPY] = "INSERT OR REPLACE INTO prepared (key, " PREPARED_TEXTS ") SELECT ?2, " PREPARED_TEXTS
                         " FROM prepared WHERE key = ?1",
     [I_PREPARED_DELETE] = "DELETE FROM prepared WHERE key = ?1",
-    [I_UNPREPARED] = "SELECT m.key FROM message m WHERE m.key BETWEEN ?1 AND ?2 AND NOT EXISTS"
-                     " (SELECT 1 FROM prepared p WHERE p.key = m.key) ORDER BY m.key DESC LIMIT ?3",
+    [I_UNPREPARED] =
+        "SELECT m.key FROM message m WHERE m.key BETWEEN ?1 AND ?2 AND NOT EXISTS"
+        " (SELECT 1 FROM prepared p WHERE p.key = m.key AND p.structure IS NOT NULL) ORDER BY m.key DESC LIMIT ?3",
     [I_EXPUNGED] = "SELECT low, high FROM expunged WHERE folder = ?1 AND modseq > ?2",
     [I_EXPUNGED_PUT] = "INSERT OR REPLACE INTO expunged (folder, modseq, low, high) VALUES (?1, ?2, ?3, ?4)",
     [I_EXPUNGED_BOUND] = "SELECT modseq FROM expunged WHERE folder = ?1 ORDER BY modseq DESC LIMIT 1 OFFSET ?2",

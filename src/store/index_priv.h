@@ -42,7 +42,8 @@ enum { INDEX_SCHEMA = 1, FOLDERS_HELD = 4, UID_MAX = UINT32_MAX - 1, EXPUNGED_RO
  *   keyword(folder, bit, name)                  bits from KEYWORDS_IN_NAME on; the others are in dovecot-keywords
  *   message(key, modseq, flags, keywords, internal_ms, saved_ms, size, place, name)
  *                                               place: 0 cur/, 1 new/; name: exactly the file's
- *   prepared(key, …)                            struct index_prepared; no row: not prepared yet
+ *   prepared(key, …)                            struct index_prepared; no row: not prepared yet; structure NULL: only
+ *                                               its envelope
  *   expunged(folder, modseq, low, high)         UIDs low … high; what happened up to vanished_from is forgotten
  *   uidl(key, uidl)                             adopted POP3 UIDLs
  *

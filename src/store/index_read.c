@@ -12,7 +12,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-enum { PREPARE_ROWS = 64, CHECK_EVERY = 16, UNPREPARED = 2 };
+enum { PREPARE_ROWS = 256, CHECK_EVERY = 16, UNPREPARED = 2 };
 
 static int open_row(const struct folder *f, const struct row *row, int *ret_fd, uint64_t *ret_size)
 {
@@ -63,7 +63,7 @@ int index_message(struct index *x, uint32_t folder, uint32_t uid, int *ret_fd, u
 
 /* --- preparing --- */
 
-static int is_prepared(struct index *x, const struct folder *f, uint32_t uid, struct err *e)
+static int is_prepared(struct index *x, const struct folder *f, uint32_t uid, bool hasty, struct err *e)
 {
     int r;
     sqlite3_stmt *s = index_stmt(x, I_PREPARED_HAS, &r, e);
@@ -71,6 +71,7 @@ static int is_prepared(struct index *x, const struct folder *f, uint32_t uid, st
     if (s == NULL)
         return r;
     (void)sqlite3_bind_int64(s, 1, INDEX_KEY(f->id, uid));
+    (void)sqlite3_bind_int64(s, 2, hasty);
     r = db_row(x->db, s, e);
     (void)sqlite3_reset(s);
     return r;
@@ -97,6 +98,8 @@ static int put_prepared(struct index *x, const struct folder *f, uint32_t uid, c
     (void)sqlite3_bind_int64(s, at++, INDEX_KEY(f->id, uid));
     for (size_t i = 0; i < sizeof before / sizeof before[0]; i++)
         bind_slice(s, at++, before[i]);
+    if (p->partial)
+        (void)sqlite3_bind_null(s, 3); /* structure */
     (void)sqlite3_bind_int64(s, at++, p->sent_ms);
     (void)sqlite3_bind_int64(s, at++, p->reply);
     for (size_t i = 0; i < sizeof after / sizeof after[0]; i++)
@@ -107,9 +110,9 @@ static int put_prepared(struct index *x, const struct folder *f, uint32_t uid, c
 }
 
 /* 1: its file cannot be read. */
-static int prepare_one(struct index *x, const struct folder *f, const struct row *row, struct err *e)
+static int prepare_one(struct index *x, const struct folder *f, const struct row *row, bool hasty, struct err *e)
 {
-    struct index_prepared p = { .sent_ms = row->message.internal_ms };
+    struct index_prepared p = { .sent_ms = row->message.internal_ms, .hasty = hasty };
     struct arena a = { 0 };
     uint64_t stored;
     int fd;
@@ -129,16 +132,16 @@ static int prepare_one(struct index *x, const struct folder *f, const struct row
 
 /* Prepares the rows that have no texts yet, up to the first that has; *from is then where to read on, *passed (in a
  * row that could not be prepared) what is to be left out. */
-static int prepare_rows(struct index *x, struct folder *f, const struct row *rows, int count, int64_t since,
+static int prepare_rows(struct index *x, struct folder *f, const struct row *rows, int count, bool hasty, int64_t since,
                         uint32_t *passed, struct err *e)
 {
     int r = 0;
 
     for (int i = 0; i < count && (i == 0 || !index_slice_over(since)); i++) {
-        r = is_prepared(x, f, rows[i].message.uid, e);
+        r = is_prepared(x, f, rows[i].message.uid, hasty, e);
         if (r != 0)
             return r < 0 ? r : 0;
-        r = prepare_one(x, f, &rows[i], e);
+        r = prepare_one(x, f, &rows[i], hasty, e);
         if (r == -ENOENT)
             r = index_lost(f, rows[i].message.uid);
         if (r == 1 && i == 0)
@@ -149,8 +152,8 @@ static int prepare_rows(struct index *x, struct folder *f, const struct row *row
     return 0;
 }
 
-static int prepare_from(struct index *x, struct folder *f, const struct ranges *uids, uint32_t from, int64_t since,
-                        uint32_t *passed, struct err *e)
+static int prepare_from(struct index *x, struct folder *f, const struct ranges *uids, uint32_t from, bool hasty,
+                        int64_t since, uint32_t *passed, struct err *e)
 {
     struct row *rows = mem_array(PREPARE_ROWS, sizeof *rows);
     int n = index_rows_of(x, f, uids, &from, rows, PREPARE_ROWS, e);
@@ -159,7 +162,7 @@ static int prepare_from(struct index *x, struct folder *f, const struct ranges *
     if (r == 0 && n > 0) {
         int saved;
 
-        r = prepare_rows(x, f, rows, n, since, passed, e);
+        r = prepare_rows(x, f, rows, n, hasty, since, passed, e);
         if (r < 0 && r != -EAGAIN) {
             index_rollback(x);
         } else {
@@ -201,7 +204,7 @@ static int prepare_uids(struct index *x, struct folder *f, const uint32_t *uids,
 
         r = index_row(x, f, uids[*done], &row, e);
         if (r == 0)
-            r = prepare_one(x, f, &row, e);
+            r = prepare_one(x, f, &row, false, e);
         *any = *any || r == 0;
         if (r == -ENOENT) {
             f->known[PLACE_CUR] = false; /* the next sync sees what became of it */
@@ -292,11 +295,16 @@ struct reader {
 static const unsigned from_prepared =
     INDEX_ENVELOPE | INDEX_STRUCTURE | INDEX_BODY | INDEX_PREVIEW | INDEX_SORT | INDEX_IDS;
 
+static bool wants_all(const struct reader *w)
+{
+    return (w->fields & from_prepared & ~(unsigned)INDEX_ENVELOPE) != 0;
+}
+
 /* DONE at the end of the range, MORE to stop there, UNPREPARED at *from. */
 static int read_range(struct index *x, struct folder *f, uint32_t to, uint32_t *from, const struct reader *w,
                       int64_t since, struct err *e)
 {
-    bool all = (w->fields & from_prepared & ~(unsigned)INDEX_ENVELOPE) != 0;
+    bool all = wants_all(w);
     int r;
     sqlite3_stmt *s = index_stmt(x, all ? I_PREPARED : I_ENVELOPES, &r, e);
 
@@ -309,7 +317,7 @@ static int read_range(struct index *x, struct folder *f, uint32_t to, uint32_t *
         struct index_row row = { .uid = (uint32_t)sqlite3_column_int64(s, 0), .saved_ms = sqlite3_column_int64(s, 1) };
 
         if ((w->fields & from_prepared) != 0) {
-            if (sqlite3_column_type(s, 2) == SQLITE_NULL) {
+            if (sqlite3_column_type(s, 2) == SQLITE_NULL || (all && sqlite3_column_type(s, 4) == SQLITE_NULL)) {
                 *from = row.uid;
                 r = UNPREPARED;
                 break;
@@ -351,7 +359,7 @@ static int read_all(struct index *x, struct folder *f, const struct ranges *uids
             i++;
             continue;
         }
-        r = prepare_from(x, f, uids, *from, since, &passed, e);
+        r = prepare_from(x, f, uids, *from, !wants_all(w), since, &passed, e);
         if (r < 0)
             return r == -EAGAIN ? MORE : r;
         if (passed != 0)
