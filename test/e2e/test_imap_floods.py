@@ -90,3 +90,5 @@ def test_broken_off(t):
     with client(s, select="INBOX") as c:
         c.do("FETCH 1:* (UID FLAGS)")
         assert 8 <= len(c.uids()) <= 9
+    s.stop()
+    assert "stopped-in-haste" not in s.log(), "something of them still goes on"
