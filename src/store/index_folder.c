@@ -186,6 +186,7 @@ void index_folder_unknown(struct folder *f)
     f->known[PLACE_CUR] = f->known[PLACE_NEW] = false;
     f->must_scan = f->rebuilt = f->partial = true;
     f->row_next = 1;
+    f->named_below = f->uidnext;
     f->in_new = -1;
     f->prepared_low = f->prepared_high = UID_MAX;
 }
@@ -300,11 +301,13 @@ static int check(struct index *x, struct folder *f, struct err *e)
 
     if (r == 0)
         r = index_keywords_read(x, f, e);
-    if (r < 0)
+    if (r < 0) {
         index_folder_close(f);
-    else
-        f->checked = true;
-    return r;
+        return r;
+    }
+    f->checked = true;
+    f->named_below = f->uidnext;
+    return 0;
 }
 
 int index_folder_open(struct index *x, uint32_t id, struct folder **ret, struct err *e)

@@ -1,8 +1,9 @@
 /* Newcomers: files without a row. Each gets a UID, which is written into its name, and a row.
  *
- * A UID that a name already carries is kept where it can be right: it was reserved, no other file has it, and it is not
- * below what the rows tell about (there it would be that of a message that has gone). What Dovecot's list says goes
- * before that, as long as a folder is being adopted. */
+ * A UID that a name already carries is kept where it can be right: no other file has it, it is not below what the rows
+ * tell about (there it would be that of a message that has gone), and it was given before the rows were lost or the
+ * process began (else it is another folder's). What Dovecot's list says goes before that, as long as a folder is being
+ * adopted. */
 #include "index_priv.h"
 
 #include "facteur/base/clock.h"
@@ -58,7 +59,7 @@ static void want(const struct folder *f, const struct index_scan *s, struct scan
 
     if (record != NULL && record->uid < from)
         item->uid = record->uid;
-    else if (item->uid < from || item->uid >= f->reserved)
+    else if (item->uid < from || item->uid >= f->named_below)
         item->uid = 0;
 }
 
