@@ -11,7 +11,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from imap import client, server  # noqa: E402
 from lib import ANNA, HOST, ORDINARY, ROOT, Skip, message, wait_until  # noqa: E402
-from tools import (PASSWORD, directory, environment, home, in_terminal, local_state, maildir, remote_state, run, tool,  # noqa: E402
+from tools import (PASSWORD, directory, environment, home, in_terminal, local_state, maildir, remote_state, run,
+                   tool,  # noqa: E402
                    write)
 
 FOLDERS = ("INBOX", "Archive", "Sent")
@@ -45,7 +46,8 @@ def rename(folder, subject, flags):
 def compare(c, local, folders=FOLDERS):
     for folder in folders:
         here, there = local_state(os.path.join(local, folder)), remote_state(c, folder)
-        assert here == there, "%s differs:\n%s\n%s" % (folder, sorted((k, v[0]) for k, v in here.items()), sorted((k, v[0]) for k, v in there.items()))
+        assert here == there, "%s differs:\n%s\n%s" % (folder, sorted((k, v[0]) for k, v in here.items()),
+                                                       sorted((k, v[0]) for k, v in there.items()))
 
 
 def both_sides(t, s, local, sync, gone):
@@ -53,7 +55,8 @@ def both_sides(t, s, local, sync, gone):
     to remove the file."""
     c = client(s)
     for n in range(6):
-        c.append("INBOX", mail("there %d" % n, "line\n.\n..\nFrom here\n" + "x" * 900 + "\n"), r"(\Seen)" if n % 2 else "")
+        c.append("INBOX", mail("there %d" % n, "line\n.\n..\nFrom here\n" + "x" * 900 + "\n"),
+                 r"(\Seen)" if n % 2 else "")
     c.append("Sent", mail("sent"), r"(\Seen \Answered)")
     sync()
     compare(c, local)
@@ -87,7 +90,8 @@ def both_sides(t, s, local, sync, gone):
 
 
 def files(local):
-    return sorted(os.path.join(d, f) for d, _, names in os.walk(local) for f in names if os.path.basename(d) in ("cur", "new"))
+    return sorted(os.path.join(d, f) for d, _,
+                  names in os.walk(local) for f in names if os.path.basename(d) in ("cur", "new"))
 
 
 def test_mbsync(t):
@@ -126,10 +130,12 @@ def test_offlineimap(t):
     tool("offlineimap")
     s = server(t)
     local = directory(t, "mail")
-    rc = write(t, "offlineimaprc", "[general]\naccounts = a\nmaxsyncaccounts = 1\n[Account a]\nlocalrepository = l\nremoterepository = r\n"
+    rc = write(t, "offlineimaprc",
+               "[general]\naccounts = a\nmaxsyncaccounts = 1\n[Account a]\nlocalrepository = l\nremoterepository = r\n"
                "[Repository l]\ntype = Maildir\nlocalfolders = %s\n[Repository r]\ntype = IMAP\nremotehost = localhost\nremoteport = %d\n"
                "remoteuser = %s\nremotepass = %s\nssl = yes\nsslcacertfile = %s\nauth_mechanisms = PLAIN\n"
-               "folderfilter = lambda name: name in %r\n" % (local, s.ports["imap", "implicit"], ANNA, PASSWORD, s.certificate, FOLDERS))
+               "folderfilter = lambda name: name in %r\n" % (local, s.ports["imap", "implicit"], ANNA, PASSWORD,
+                                                             s.certificate, FOLDERS))
     both_sides(t, s, local, lambda: run(t, "offlineimap", "-c", rc, "-o", "-u", "quiet"), None)
 
 
@@ -145,9 +151,11 @@ def mutt_reads(t, program, tls):
     with client(s) as c:
         for n in range(5):
             c.append("INBOX", mail("number %d" % n))
-        scheme, port = ("imaps", s.ports["imap", "implicit"]) if tls == "implicit" else ("imap", s.ports["imap", "starttls"])
+        scheme, port = ("imaps", s.ports["imap", "implicit"]) if tls == "implicit" else ("imap",
+            s.ports["imap", "starttls"])
         url = "%s://localhost:%d/" % (scheme, port)
-        rc = write(t, "muttrc", MUTT % (s.certificate, ANNA, PASSWORD, url, home(t)) + "set ssl_starttls=yes\nset ssl_force_tls=yes\n")
+        rc = write(t, "muttrc", MUTT % (s.certificate, ANNA, PASSWORD, url,
+                                        home(t)) + "set ssl_starttls=yes\nset ssl_force_tls=yes\n")
         in_terminal(t, program, "-n", "-F", rc, "-f", url + "INBOX", "-e",
                     'push "<search>~s number.1<enter><flag-message><search>~s number.2<enter><save-message>=Archive<enter>'
                     '<search>~s number.3<enter><delete-message><search>~s number.4<enter><display-message><exit><sync-mailbox><quit>"')
@@ -177,8 +185,10 @@ def test_mutt_in_the_same_maildir(t):
         tag = idle.send("IDLE")
         assert idle.line().startswith(b"+")
         folder = s.maildir()
-        rc = write(t, "muttrc", MUTT % (s.certificate, ANNA, PASSWORD, folder, home(t)) + "set mbox_type=Maildir\nset maildir_trash=no\n")
-        for number, keys in (("1", "<flag-message>"), ("2", "<delete-message>"), ("3", "<display-message><exit><save-message>%s/.Archive<enter>" % folder)):
+        rc = write(t, "muttrc", MUTT % (s.certificate, ANNA, PASSWORD, folder,
+                                        home(t)) + "set mbox_type=Maildir\nset maildir_trash=no\n")
+        for number, keys in (("1", "<flag-message>"), ("2", "<delete-message>"),
+                             ("3", "<display-message><exit><save-message>%s/.Archive<enter>" % folder)):
             in_terminal(t, "mutt", "-n", "-F", rc, "-f", folder, "-e",
                         'push "<search>~s number.%s<enter>%s<sync-mailbox><quit>"' % (number, keys))
 
@@ -196,7 +206,8 @@ def test_mutt_in_the_same_maildir(t):
         assert sorted(idle.uids()) == [1, 2, 5]
         wait_until("the archived one", lambda: set(remote_state(c, "Archive")) == {"number 3"})
         # a message of mutt's own
-        run(t, "mutt", "-n", "-F", rc, "-e", "set copy=yes record=%s/.Sent sendmail=/bin/true" % folder, "-s", "from mutt", ANNA, stdin="written in mutt\n")
+        run(t, "mutt", "-n", "-F", rc, "-e", "set copy=yes record=%s/.Sent sendmail=/bin/true" % folder, "-s",
+            "from mutt", ANNA, stdin="written in mutt\n")
         wait_until("the copy of what was sent", lambda: "from mutt" in remote_state(c, "Sent"))
 
 
@@ -208,7 +219,8 @@ def test_curl(t):
         c.append("INBOX", mail("second", "zebra\n"))
     for scheme, tls in (("imap", "starttls"), ("imaps", "implicit")):
         base = "%s://localhost:%d/" % (scheme, s.ports["imap", tls])
-        common = ["curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", s.certificate, "--user", "%s:%s" % (ANNA, PASSWORD),
+        common = ["curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", s.certificate, "--user",
+                  "%s:%s" % (ANNA, PASSWORD),
                   "--connect-to", "::%s:" % HOST]
         assert "* LIST (" in run(t, *common, base).stdout
         assert "Subject: first" in run(t, *common, base + "INBOX;UID=1").stdout
@@ -231,8 +243,10 @@ def test_imapflow(t):
     with client(s) as c:
         c.append("INBOX", mail("first"))
     for tls in ("implicit", "starttls"):
-        process = subprocess.Popen(["node", os.path.join(ROOT, "test", "clients", "imapflow.js")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   text=True, env=dict(environment(t), NODE_PATH=modules, PORT=str(s.ports["imap", tls]), TLS=tls,
+        process = subprocess.Popen(["node", os.path.join(ROOT, "test", "clients", "imapflow.js")],
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, env=dict(environment(t), NODE_PATH=modules,
+                                                       PORT=str(s.ports["imap", tls]), TLS=tls,
                                                        CERTIFICATE=s.certificate, LOGIN=ANNA, PASSWORD=PASSWORD))
         said = []
         for line in process.stdout:
@@ -253,7 +267,8 @@ def test_imaplib(t):
             c = imaplib.IMAP4("localhost", s.ports["imap", tls], timeout=20)
             assert c.starttls(context)[0] == "OK"
         assert "IMAP4REV1" in c.capabilities
-        c.login(ANNA, PASSWORD) if tls == "implicit" else c.authenticate("PLAIN", lambda _: b"\0%s\0%s" % (ANNA.encode(), PASSWORD.encode()))
+        c.login(ANNA, PASSWORD) if tls == "implicit" else c.authenticate("PLAIN",
+            lambda _: b"\0%s\0%s" % (ANNA.encode(), PASSWORD.encode()))
         assert c.list()[0] == "OK" and len(c.list()[1]) >= 6 and c.namespace()[1] == [b'(("" "/")) NIL NIL']
         assert c.create("box")[0] == "OK" and c.subscribe("box")[0] == "OK" and b"box" in b"".join(c.lsub()[1])
         for n in range(3):
@@ -261,7 +276,8 @@ def test_imaplib(t):
             assert status == "OK" and b"APPENDUID" in data[0], data
         assert c.select("box") == ("OK", [b"3"])
         assert c.search(None, "SUBJECT", "n1") == ("OK", [b"2"]) and c.uid("SEARCH", None, "ALL") == ("OK", [b"1 2 3"])
-        assert c.sort("(REVERSE SUBJECT)", "UTF-8", "ALL") == ("OK", [b"3 2 1"]) and c.thread("REFERENCES", "UTF-8", "ALL")[0] == "OK"
+        assert c.sort("(REVERSE SUBJECT)", "UTF-8", "ALL") == ("OK", [b"3 2 1"]) and c.thread("REFERENCES", "UTF-8",
+            "ALL")[0] == "OK"
         status, data = c.fetch("2", "(UID BODY.PEEK[] INTERNALDATE)")
         assert status == "OK" and b"Subject: n1\r\n" in data[0][1], data
         assert b"\\Flagged" in c.store("2", "+FLAGS", r"(\Flagged)")[1][0]

@@ -49,8 +49,10 @@ def test_fetchmail(t):
         service = protocol.lower()
         rc = write(t, "fetchmailrc", 'poll localhost service %d protocol %s username "%s" password "%s" %s sslcertck sslcertfile "%s" '
                    'fetchall nokeep mda "cat >> %s; printf \'\\n===\\n\' >> %s"\n'
-                   % (s.ports[service, tls], protocol, ANNA, PASSWORD, "ssl" if tls == "implicit" else "sslproto TLS1.2+", s.certificate, box, box))
-        run(t, "fetchmail", "-f", rc, "--nodetach", "--nosyslog", "-i", os.path.join(directory(t, "fetched-" + protocol + tls), "ids"))
+                   % (s.ports[service, tls], protocol, ANNA, PASSWORD,
+                      "ssl" if tls == "implicit" else "sslproto TLS1.2+", s.certificate, box, box))
+        run(t, "fetchmail", "-f", rc, "--nodetach", "--nosyslog", "-i",
+            os.path.join(directory(t, "fetched-" + protocol + tls), "ids"))
         with open(box, "rb") as f:
             messages = [m for m in f.read().split(b"\n===\n") if m]
         complete([plain(m) for m in messages])
@@ -62,11 +64,14 @@ def test_fetchmail(t):
 def test_mpop(t):
     tool("mpop")
     s = filled(t)
-    for number, (starttls, tls, auth, keep) in enumerate((("on", "starttls", "plain", "on"), ("off", "implicit", "user", "on"), ("off", "implicit", "on", "off"))):
+    for number, (starttls, tls, auth,
+                 keep) in enumerate((("on", "starttls", "plain", "on"), ("off", "implicit", "user", "on"),
+                                     ("off", "implicit", "on", "off"))):
         folder = maildir(t, "mpop%d" % number)
         rc = write(t, "mpoprc", "account a\nhost localhost\nport %d\nuser %s\npassword %s\nauth %s\ntls on\ntls_starttls %s\ntls_trust_file %s\n"
                    "keep %s\ndelivery maildir %s\nuidls_file %s/ids%d\nreceived_header off\npipelining on\naccount default : a\n"
-                   % (s.ports["pop3", tls], ANNA, PASSWORD, auth, starttls, s.certificate, keep, folder, folder, number))
+                   % (s.ports["pop3", tls], ANNA, PASSWORD, auth, starttls, s.certificate, keep, folder, folder,
+                      number))
         run(t, "mpop", "--file", rc)
         complete(fetched(folder))
         run(t, "mpop", "--file", rc)  # what it knows by its UIDL is not fetched again
@@ -77,7 +82,9 @@ def test_mpop(t):
 def test_getmail(t):
     tool("getmail")
     s = filled(t)
-    for retriever, service, delete in (("SimplePOP3SSLRetriever", "pop3", "false"), ("SimpleIMAPSSLRetriever", "imap", "false"), ("SimplePOP3SSLRetriever", "pop3", "true")):
+    for retriever, service, delete in (("SimplePOP3SSLRetriever", "pop3", "false"),
+                                       ("SimpleIMAPSSLRetriever", "imap", "false"),
+                                       ("SimplePOP3SSLRetriever", "pop3", "true")):
         name = "getmail-%s-%s" % (service, delete)
         folder = maildir(t, name)
         state = directory(t, name + "-state")
@@ -95,7 +102,8 @@ def test_curl(t):
     s = filled(t)
     for scheme, tls in (("pop3", "starttls"), ("pop3s", "implicit")):
         base = "%s://localhost:%d/" % (scheme, s.ports["pop3", tls])
-        common = ["curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", s.certificate, "--user", "%s:%s" % (ANNA, PASSWORD),
+        common = ["curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", s.certificate, "--user",
+                  "%s:%s" % (ANNA, PASSWORD),
                   "--connect-to", "::%s:" % HOST]
         listed = run(t, *common, base).stdout
         assert len(listed.split("\n")) == 5, listed

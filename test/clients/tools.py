@@ -59,13 +59,16 @@ def maildir(t, *names):
 
 
 def environment(t):
-    return {"HOME": home(t), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "vt100", "USER": "anna", "LOGNAME": "anna",
+    return {"HOME": home(t), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "vt100", "USER": "anna",
+            "LOGNAME": "anna",
             "SHELL": "/bin/sh"}
 
 
 def run(t, *command, stdin="", good=(0,)):
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, env=environment(t), cwd=home(t), **ORDINARY)
-    assert done.returncode in good, "%s: exit status %d\n%s\n%s" % (" ".join(command), done.returncode, done.stdout, done.stderr)
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, env=environment(t),
+                          cwd=home(t), **ORDINARY)
+    assert done.returncode in good, "%s: exit status %d\n%s\n%s" % (" ".join(command), done.returncode, done.stdout,
+                                                                    done.stderr)
     return done
 
 
@@ -99,7 +102,8 @@ def in_terminal(t, *command, seconds=30):
 def plain(octets):
     """A message as one program's as well as the other's: line ends, and what mbsync and OfflineIMAP add."""
     octets = octets.replace(b"\r\n", b"\n")
-    return re.sub(rb"(?im)^(X-TUID|X-OfflineIMAP): .*\n", b"", octets.partition(b"\n\n")[0] + b"\n") + b"\n" + octets.partition(b"\n\n")[2]
+    return re.sub(rb"(?im)^(X-TUID|X-OfflineIMAP): .*\n", b"",
+                  octets.partition(b"\n\n")[0] + b"\n") + b"\n" + octets.partition(b"\n\n")[2]
 
 
 def subject(octets):

@@ -139,7 +139,8 @@ def talk(c, *exchanges):
             absent = pattern.startswith("!")
             found = [line for line in answer.untagged + [answer.final]
                      if re.search(pattern[absent:].encode("latin-1"), line, re.S)]
-            assert bool(found) != absent, "%r: %s %r\n%r" % (command, "there is" if absent else "there is no", pattern, answer)
+            assert bool(found) != absent, "%r: %s %r\n%r" % (command, "there is" if absent else "there is no", pattern,
+                                                             answer)
     return answer
 
 

@@ -13,7 +13,8 @@ def test_never_reads(t):
         for n in range(100):
             c.do("CREATE box/%d" % n)
         c.do(b"APPEND INBOX" + b"".join(b" " + literal(b"Subject: x\r\n\r\n") for n in range(100)))
-    for command in (b'LIST "" "*"', b"CAPABILITY", b"UID FETCH 1:* (FLAGS ENVELOPE)", b"SEARCH RETURN () NOT ALL", b"NOOP", b"ID NIL"):
+    for command in (b'LIST "" "*"', b"CAPABILITY", b"UID FETCH 1:* (FLAGS ENVELOPE)", b"SEARCH RETURN () NOT ALL",
+                    b"NOOP", b"ID NIL"):
         c = client(s, select="INBOX")
         before = s.memory()
         c.sock.settimeout(0.5)
@@ -37,7 +38,8 @@ def test_never_reads(t):
 def test_before_login(t):
     """A40: tags, parentheses, quotes and arguments without end."""
     s = server(t)
-    for octets in (b"t" * 9000, b"a LOGIN " + b"(" * 9000, b'a LOGIN "' + b"\\\\" * 5000, b"a ID (" + b'"a" "b" ' * 2000, b"a LOGIN " + b"x " * 5000):
+    for octets in (b"t" * 9000, b"a LOGIN " + b"(" * 9000, b'a LOGIN "' + b"\\\\" * 5000,
+                   b"a ID (" + b'"a" "b" ' * 2000, b"a LOGIN " + b"x " * 5000):
         with Imap(s.ports["imap", "none"]) as c:
             c.raw(octets + b"\r\nb NOOP\r\n")
             said = c.line()
@@ -81,8 +83,10 @@ def test_broken_off(t):
         c = Imap(s.ports["imap", "none"])
         c.raw(part)
         c.close()
-    for part in (b"a APPEND INBOX {1000}\r\n", b"a APPEND INBOX {1000+}\r\nhalf", b"a IDLE\r\n", b"a FETCH 1:* BODY[]\r\n" * 100, b"a SEARCH TEXT x\r\n" * 100,
-                 b"a LIST \"\" * RETURN (STATUS (MESSAGES SIZE))\r\n" * 50, b"a MOVE 1 Trash\r\n", b"a SORT (DATE) UTF-8 ALL\r\n" * 50, b"a SELECT Sent\r\n" * 50):
+    for part in (b"a APPEND INBOX {1000}\r\n", b"a APPEND INBOX {1000+}\r\nhalf", b"a IDLE\r\n",
+                 b"a FETCH 1:* BODY[]\r\n" * 100, b"a SEARCH TEXT x\r\n" * 100,
+                 b"a LIST \"\" * RETURN (STATUS (MESSAGES SIZE))\r\n" * 50, b"a MOVE 1 Trash\r\n",
+                 b"a SORT (DATE) UTF-8 ALL\r\n" * 50, b"a SELECT Sent\r\n" * 50):
         c = client(s, select="INBOX")
         c.append("INBOX", b"Subject: x\r\n\r\n" + b"y" * 300000)
         c.raw(part)

@@ -22,7 +22,8 @@ def test_create_delete_rename(t):
              ("RENAME five/six five/six/seven", "NO"), ("RENAME five/six five/six", "NO"))
         # RFC 3501 6.3.5: INBOX's messages move, INBOX stays and is empty
         c.append("INBOX", b"Subject: kept\r\n\r\n")
-        talk(c, ("RENAME INBOX old", "OK"), ("STATUS old (MESSAGES)", "OK", "MESSAGES 1"), ("STATUS INBOX (MESSAGES)", "OK", "MESSAGES 0"),
+        talk(c, ("RENAME INBOX old", "OK"), ("STATUS old (MESSAGES)", "OK", "MESSAGES 1"),
+             ("STATUS INBOX (MESSAGES)", "OK", "MESSAGES 0"),
              ("STATUS INBOX/below (MESSAGES)", "OK"))
         # a name that comes again is another mailbox
         first = c.do("STATUS old (UIDVALIDITY MAILBOXID)").find(rb"UIDVALIDITY (\d+) MAILBOXID \((\S+)\)").groups()
@@ -36,8 +37,24 @@ def test_delete_with_children(t):
     s = server(t)
     with client(s) as c:
         talk(c, ("CREATE a", "OK"), ("CREATE a/b", "OK"), ("DELETE a", "OK"),
-             ('LIST "" a', "OK", r"^\* LIST \(\\Noselect \\HasChildren\)"), ("SELECT a", "NO"), ("STATUS a/b (MESSAGES)", "OK"),
+             ('LIST "" a', "OK", r"^\* LIST \(\\Noselect \\HasChildren\)"), ("SELECT a", "NO"),
+             ("STATUS a/b (MESSAGES)", "OK"),
              ("DELETE a/b", "OK"), ('LIST "" a', "OK", r"!LIST \("), ("CREATE a", "OK"))
+
+
+def test_renamed_while_open(t):
+    """The old name is nobody's, or another mailbox's; who has the renamed one open stays in it."""
+    s = server(t)
+    with client(s) as c, client(s) as other:
+        c.do("CREATE old")
+        c.do("CREATE old/below")
+        c.append("old", b"Subject: moves\r\n\r\n")
+        talk(other, ("SELECT old/below", "OK"), ("SELECT old", "OK"))
+        talk(c, ("SELECT old", "OK"), ("SELECT INBOX", "OK"), ("RENAME old new", "OK"),
+             ("SELECT old", "NO", r"\[NONEXISTENT\]"), ("SELECT old/below", "NO", r"\[NONEXISTENT\]"),
+             ("CREATE old", "OK"), ("SELECT old", "OK", r"^\* 0 EXISTS"),
+             ("SELECT new", "OK", r"^\* 1 EXISTS"), (r"STORE 1 +FLAGS (\Flagged)", "OK"))
+        talk(other, ("NOOP", "OK", r"^\* 1 FETCH .*Flagged"), ("SELECT new/below", "OK"))
 
 
 def test_open_mailboxes_that_go(t):
@@ -63,15 +80,18 @@ def test_open_mailboxes_that_go(t):
 def test_names(t):
     s = server(t, {"limits": {"errors": 1000}})
     with client(s) as c:
-        for bad in ('""', "..", ".", "../x", "x/..", "a//b", "/a", '"a\\0"', "cur/../x", "&", "&AA", "&AAA-", "&AC8-", "a&AC4ALg-b/&AC4ALg-",
-                    "&AAo-", '"a\tb"', "x" * 300, "/".join("x" * 70), "Inbox/" + "y/" * 2000, "&2D0-", "&AGE-", "&-&-&"):
+        for bad in ('""', "..", ".", "../x", "x/..", "a//b", "/a", '"a\\0"', "cur/../x", "&", "&AA", "&AAA-", "&AC8-",
+                    "a&AC4ALg-b/&AC4ALg-",
+                    "&AAo-", '"a\tb"', "x" * 300, "/".join("x" * 70), "Inbox/" + "y/" * 2000, "&2D0-", "&AGE-",
+                    "&-&-&"):
             answer = c.do("CREATE " + bad, None)
             assert answer.status in ("NO", "BAD"), (bad[:50], answer)
             talk(c, ("NOOP", "OK"))
         for bad in (b"a\rb", b"a\nb", b"a\0b", b"a\x7fb", b"\xff\xfe", b"\xc3", b"a\x1bb"):
             answer = c.do(b"CREATE " + literal(bad), None)
             assert answer.status in ("NO", "BAD"), (bad, answer)
-        good = ["with space", "dot.in.name", "tilde~", "quote\\\"d", "R&AOk-sum&AOk-", "&ZeVnLIqe-", "a&-b", "cur", "new", "tmp", "hash#", ".hidden",
+        good = ["with space", "dot.in.name", "tilde~", "quote\\\"d", "R&AOk-sum&AOk-", "&ZeVnLIqe-", "a&-b", "cur",
+                "new", "tmp", "hash#", ".hidden",
                 "paren(", "back\\\\slash", "brack]et", "plus+", "Inbox2", "&2D3eAA-"]
         for name in good:
             talk(c, ('CREATE "%s"' % name, "OK"), ('SELECT "%s"' % name, "OK"), ("UNSELECT", "OK"))
@@ -81,7 +101,8 @@ def test_names(t):
         for name in good:
             wire = name.replace("\\\"", "\"").replace("\\\\", "\\")
             quoted = wire.replace("\\", "\\\\").replace('"', '\\"')
-            assert any(line.endswith((b'"%s"' % quoted.encode(), b" " + wire.encode())) or line.endswith(b"}\r\n" + wire.encode())
+            assert any(line.endswith((b'"%s"' % quoted.encode(),
+                                      b" " + wire.encode())) or line.endswith(b"}\r\n" + wire.encode())
                        for line in listed.untagged), (name, listed)
         assert c.do('CREATE "in&-box"', "OK")
         for name in ("iNbOx", "INBOX", '"inbox"'):
@@ -99,7 +120,8 @@ def test_names_in_utf8(t):
         with client(s) as c, client(s) as old:
             name = "Entw\u00fcrfe-" + enable[:4]
             talk(c, (b"CREATE " + literal(name.encode()), None), ("ENABLE " + enable, "OK", r"^\* ENABLED " + enable),
-                 ('CREATE "Sp\u00e4ter %s"' % enable[:4], "OK"), ('LIST "" "*"', "OK", 'Sp\u00e4ter'.encode().decode("latin-1")))
+                 ('CREATE "Sp\u00e4ter %s"' % enable[:4], "OK"),
+                 ('LIST "" "*"', "OK", 'Sp\u00e4ter'.encode().decode("latin-1")))
             assert old.do('LIST "" "*"').find(rb'"Sp&AOQ-ter %s"' % enable[:4].encode())
             talk(old, ('SELECT "Sp&AOQ-ter %s"' % enable[:4], "OK"))
             talk(c, ('SELECT "Sp\u00e4ter %s"' % enable[:4], "OK"), ('CREATE "\u202e\u0000"', "BAD"))
@@ -112,9 +134,12 @@ def test_lists(t):
             c.do("CREATE " + name)
         standard = {"INBOX", "Drafts", "Sent", "Junk", "Trash", "Archive"}
         assert set(names(c)) == standard | {"a", "a/b", "a/b/c", "x", "x/y", "INBOX/in"}, names(c)
-        for reference, pattern, want in (("", "%", standard | {"a", "x"}), ("", "a/%", {"a/b"}), ("a/", "%", {"a/b"}), ("a/", "*", {"a/b", "a/b/c"}),
-                                         ("", "a", {"a"}), ("", "%/%", {"a/b", "x/y", "INBOX/in"}), ("", "inbox", {"INBOX"}), ("", "*c", {"a/b/c"}),
-                                         ("", "%c", set()), ("", "../*", set()), ("", "*" * 500, None), ("", "*%" * 300 + "q", set()),
+        for reference, pattern, want in (("", "%", standard | {"a", "x"}), ("", "a/%", {"a/b"}), ("a/", "%", {"a/b"}),
+                                         ("a/", "*", {"a/b", "a/b/c"}),
+                                         ("", "a", {"a"}), ("", "%/%", {"a/b", "x/y", "INBOX/in"}),
+                                         ("", "inbox", {"INBOX"}), ("", "*c", {"a/b/c"}),
+                                         ("", "%c", set()), ("", "../*", set()), ("", "*" * 500, None),
+                                         ("", "*%" * 300 + "q", set()),
                                          ("../", "%", set()), ("/etc/", "*", set())):
             found = set(names(c, 'LIST "%s" "%s"' % (reference, pattern)))
             assert want is None or found == want, (reference, pattern, found)
@@ -127,24 +152,29 @@ def test_lists(t):
             c.do("SUBSCRIBE " + name)
         assert {"a/b", "x/y", "gone", "INBOX"} <= set(names(c, 'LSUB "" "*"'))
         talk(c, ('LSUB "" "%"', "OK", r'^\* LSUB \(\\Noselect\) "/" "?a"?$'),
-             ('LIST (SUBSCRIBED) "" "*"', "OK", r'\(\\NonExistent [^)]*\\Subscribed[^)]*\) "/" "?gone"?$|\(\\Subscribed \\NonExistent[^)]*\) "/" "?gone"?$',
+             ('LIST (SUBSCRIBED) "" "*"', "OK",
+              r'\(\\NonExistent [^)]*\\Subscribed[^)]*\) "/" "?gone"?$|\(\\Subscribed \\NonExistent[^)]*\) "/" "?gone"?$',
               r'\\Subscribed.* "/" "?a/b"?$', '! "/" "?a"?$'),
              ('LIST (SUBSCRIBED RECURSIVEMATCH) "" "%"', "OK", r'"/" "?a"? \(\"?CHILDINFO\"? \("SUBSCRIBED"\)\)'),
              ('LIST (RECURSIVEMATCH) "" "%"', "BAD"), ('LIST (REMOTE) "" "%"', "OK"), ('LIST (NONSENSE) "" "%"', "BAD"),
-             ('LIST "" ("a" "x/%" "INBOX") RETURN (CHILDREN SUBSCRIBED)', "OK", r'HasChildren.* "?a"?$', r'Subscribed.* "?x/y"?$', '!Drafts'),
+             ('LIST "" ("a" "x/%" "INBOX") RETURN (CHILDREN SUBSCRIBED)', "OK", r'HasChildren.* "?a"?$',
+              r'Subscribed.* "?x/y"?$', '!Drafts'),
              ('LIST (SPECIAL-USE) "" "*"', "OK", r"\\Drafts", r"\\Junk", "!INBOX"),
              ('LIST "" "%" RETURN (SPECIAL-USE)', "OK", r"\\Trash", "INBOX"),
-             ('LIST "" (INBOX Sent) RETURN (STATUS (MESSAGES UIDNEXT SIZE))', "OK", r"^\* STATUS \"?INBOX\"? \(MESSAGES 0 UIDNEXT 1 SIZE 0\)",
+             ('LIST "" (INBOX Sent) RETURN (STATUS (MESSAGES UIDNEXT SIZE))', "OK",
+              r"^\* STATUS \"?INBOX\"? \(MESSAGES 0 UIDNEXT 1 SIZE 0\)",
               r"^\* STATUS \"?Sent\"? \("), ('LIST "" "%" RETURN (NONSENSE)', "BAD"), ('LIST () "" () ', "BAD"),
              ('LIST (SUBSCRIBED) "" "*" RETURN (STATUS (MESSAGES))', "OK", "!STATUS \"?gone"))
-        talk(c, ("UNSUBSCRIBE gone", "OK"), ("UNSUBSCRIBE gone", "OK"), ('LSUB "" gone', "OK", "!LSUB \\("), ("SUBSCRIBE ..", "NO|BAD"[:2]))
+        talk(c, ("UNSUBSCRIBE gone", "OK"), ("UNSUBSCRIBE gone", "OK"), ('LSUB "" gone', "OK", "!LSUB \\("),
+             ("SUBSCRIBE ..", "NO|BAD"[:2]))
     assert "a/b" in open(os.path.join(s.maildir(), "subscriptions")).read().replace("\t", "/")
 
 
 def test_special_uses(t):
     s = server(t)
     with client(s) as c:
-        talk(c, ("CREATE Important (USE (\\Nonsense))", "NO", r"\[USEATTR\]"), ("CREATE Two (USE (\\Drafts \\Sent))", "NO", r"\[USEATTR\]"),
+        talk(c, ("CREATE Important (USE (\\Nonsense))", "NO", r"\[USEATTR\]"),
+             ("CREATE Two (USE (\\Drafts \\Sent))", "NO", r"\[USEATTR\]"),
              ("CREATE Gone (USE ())", None), ("DELETE Archive", "OK"), ("CREATE Ablage (USE (\\Archive))", "OK"),
              ('LIST (SPECIAL-USE) "" "*"', "OK", r'\\Archive\) "/" "?Ablage"?$'))
     s.restart()
@@ -160,10 +190,13 @@ def test_status_and_namespace(t):
             c.append("Sent", b"Subject: %d\r\n\r\n12345" % n, r"(\Seen)" if n else r"(\Deleted)")
         size = 3 * len(b"Subject: 0\r\n\r\n12345")
         talk(c, ("NAMESPACE", "OK", r'^\* NAMESPACE \(\("" "/"\)\) NIL NIL$'),
-             ("STATUS Sent (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)", "OK", r"MESSAGES 3 RECENT 3 UIDNEXT 4 UIDVALIDITY \d+ UNSEEN 1"),
-             ("STATUS Sent (SIZE DELETED HIGHESTMODSEQ MAILBOXID APPENDLIMIT)", "OK", r"SIZE %d\b" % size, r"DELETED 1\b", r"HIGHESTMODSEQ [1-9]",
+             ("STATUS Sent (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)", "OK",
+              r"MESSAGES 3 RECENT 3 UIDNEXT 4 UIDVALIDITY \d+ UNSEEN 1"),
+             ("STATUS Sent (SIZE DELETED HIGHESTMODSEQ MAILBOXID APPENDLIMIT)", "OK", r"SIZE %d\b" % size,
+              r"DELETED 1\b", r"HIGHESTMODSEQ [1-9]",
               r"MAILBOXID \(\S+\)", r"APPENDLIMIT \d+"),
-             ("STATUS nowhere (MESSAGES)", "NO", r"\[NONEXISTENT\]"), ("SELECT Sent", "OK"), ("STATUS Sent (MESSAGES)", "OK", "MESSAGES 3"))
+             ("STATUS nowhere (MESSAGES)", "NO", r"\[NONEXISTENT\]"), ("SELECT Sent", "OK"),
+             ("STATUS Sent (MESSAGES)", "OK", "MESSAGES 3"))
         before = c.do("STATUS Sent (HIGHESTMODSEQ)").find(rb"HIGHESTMODSEQ (\d+)").group(1)
         c.do(r"STORE 1 +FLAGS (\Flagged)")
         after = c.do("STATUS Sent (HIGHESTMODSEQ)").find(rb"HIGHESTMODSEQ (\d+)").group(1)
@@ -174,7 +207,8 @@ def test_quotas(t):
     s = server(t, {"users": {ANNA: {"quota": "20 KiB"}}})
     with client(s) as c:
         talk(c, ("GETQUOTAROOT INBOX", "OK", r'^\* QUOTAROOT "?INBOX"? ""$', r'^\* QUOTA "" \(STORAGE 0 20\)$'),
-             ('GETQUOTA ""', "OK", r'\(STORAGE 0 20\)'), ("GETQUOTA nonsense", "NO"), ('SETQUOTA "" (STORAGE 1)', "NO", r"\[NOPERM\]"),
+             ('GETQUOTA ""', "OK", r'\(STORAGE 0 20\)'), ("GETQUOTA nonsense", "NO"),
+             ('SETQUOTA "" (STORAGE 1)', "NO", r"\[NOPERM\]"),
              ('SETQUOTA "" (STORAGE', "BAD"))
         c.append("INBOX", b"Subject: x\r\n\r\n" + b"x" * 10000)
         talk(c, ('GETQUOTA ""', "OK", r'\(STORAGE 10 20\)'))
@@ -201,7 +235,8 @@ def test_limits(t):
         assert 3 <= made <= 5, made
         c.append("INBOX", b"Subject: x\r\n\r\n")
         c.do("SELECT INBOX")
-        talk(c, ("STORE 1 +FLAGS (k1 k2 k3 k4 k5)", "OK"), ("STORE 1 +FLAGS (k6)", None), ("FETCH 1 FLAGS", "OK", "k5", "!k6"),
+        talk(c, ("STORE 1 +FLAGS (k1 k2 k3 k4 k5)", "OK"), ("STORE 1 +FLAGS (k6)", None),
+             ("FETCH 1 FLAGS", "OK", "k5", "!k6"),
              ("STORE 1 +FLAGS (%s)" % ("k" * 5000), None), ("NOOP", "OK"))
 
 

@@ -32,17 +32,23 @@ def test_fetch_items(t):
         head = MIXED.split(b"\r\n\r\n")[0] + b"\r\n\r\n"
         text = MIXED[len(head):]
         for item, want in (
-                ("RFC822.SIZE", r"\(RFC822.SIZE %d\)" % total), ("INTERNALDATE", r'\(INTERNALDATE " 7-Feb-1994 21:52:25 -0800"\)|\(INTERNALDATE " 8-Feb-1994 05:52:25 \+0000"\)'),
-                ("UID", r"\(UID 1\)"), ("FLAGS", r"\(FLAGS \(\\Flagged work \\Recent\)\)|\(FLAGS \([^)]*\\Flagged[^)]*work[^)]*\)\)|\(FLAGS \([^)]*work[^)]*\\Flagged[^)]*\)\)"),
+                ("RFC822.SIZE", r"\(RFC822.SIZE %d\)" % total),
+                           ("INTERNALDATE", r'\(INTERNALDATE " 7-Feb-1994 21:52:25 -0800"\)|\(INTERNALDATE " 8-Feb-1994 05:52:25 \+0000"\)'),
+                ("UID", r"\(UID 1\)"), ("FLAGS",
+                                        r"\(FLAGS \(\\Flagged work \\Recent\)\)|\(FLAGS \([^)]*\\Flagged[^)]*work[^)]*\)\)|\(FLAGS \([^)]*work[^)]*\\Flagged[^)]*\)\)"),
                 ("ENVELOPE", r'\(ENVELOPE \("Mon, 7 Feb 1994 21:52:25 -0800" "=\?utf-8\?Q\?Gr=C3=BC=C3=9Fe\?=" \(\("Fred Foobar" NIL "foobar" "example.com"\)\) '
                              r'\(\("Fred Foobar" NIL "foobar" "example.com"\)\) \(\("Fred Foobar" NIL "foobar" "example.com"\)\) '
                              r'\(\(NIL NIL "a" "example.org"\)\(NIL NIL "b" "example.org"\)\) \(\(NIL NIL "c" "example.org"\)\) NIL NIL "<B27397-0100000@example.com>"\)\)'),
                 ("BODY", r'\(BODY \(\("text" "plain" \("charset" "iso-8859-1"\) NIL NIL "quoted-printable" \d+ \d+\)\("application" "octet-stream" .*"mixed"\)\)$'),
                 ("BODYSTRUCTURE", r'"attachment" \("filename" "x.bin"\).*"message" "rfc822" NIL NIL NIL "7bit" \d+ \(NIL "inner".*\("boundary" "b"\) NIL NIL NIL\)\)$'),
-                ("MODSEQ", r"\(MODSEQ \([1-9]\d*\)\)"), ("EMAILID", r"\(EMAILID \([A-Za-z0-9_-]+\)\)"), ("THREADID", r"\(THREADID (\([A-Za-z0-9_-]+\)|NIL)\)"),
-                ("SAVEDATE", r'\(SAVEDATE "[ 0-3]\d-\w{3}-20\d\d \d\d:\d\d:\d\d [+-]\d{4}"\)'), ("PREVIEW", "(?s)\\(PREVIEW .*Gr\u00fc\u00dfe from the first part".encode().decode("latin-1")),
-                ("PREVIEW (LAZY)", r"\(PREVIEW "), ("ALL", r"\(FLAGS .*INTERNALDATE .*RFC822.SIZE .*ENVELOPE "), ("FAST", r"\(FLAGS .*INTERNALDATE .*RFC822.SIZE"),
-                ("FULL", r"ENVELOPE .*BODY \("), ("BINARY.SIZE[2]", r"\(BINARY.SIZE\[2\] 10\)"), ("BINARY.SIZE[]", r"\(BINARY.SIZE\[\] \d+\)")):
+                ("MODSEQ", r"\(MODSEQ \([1-9]\d*\)\)"), ("EMAILID", r"\(EMAILID \([A-Za-z0-9_-]+\)\)"),
+                           ("THREADID", r"\(THREADID (\([A-Za-z0-9_-]+\)|NIL)\)"),
+                ("SAVEDATE", r'\(SAVEDATE "[ 0-3]\d-\w{3}-20\d\d \d\d:\d\d:\d\d [+-]\d{4}"\)'),
+                           ("PREVIEW", "(?s)\\(PREVIEW .*Gr\u00fc\u00dfe from the first part".encode().decode("latin-1")),
+                ("PREVIEW (LAZY)", r"\(PREVIEW "), ("ALL", r"\(FLAGS .*INTERNALDATE .*RFC822.SIZE .*ENVELOPE "),
+                           ("FAST", r"\(FLAGS .*INTERNALDATE .*RFC822.SIZE"),
+                ("FULL", r"ENVELOPE .*BODY \("), ("BINARY.SIZE[2]", r"\(BINARY.SIZE\[2\] 10\)"),
+                           ("BINARY.SIZE[]", r"\(BINARY.SIZE\[\] \d+\)")):
             found = fetch(c, item)
             assert re.search(want.encode("latin-1"), found, re.I), (item, found)
 
@@ -68,7 +74,8 @@ def test_fetch_items(t):
         assert section("BODY.PEEK[1.MIME]").startswith(b"Content-Type: text/plain; charset=iso-8859-1\r\n")
         assert section("BODY.PEEK[3.HEADER]") == b"From: inner@example.net\r\nSubject: inner\r\n\r\n"
         assert section("BODY.PEEK[3.TEXT]") == section("BODY.PEEK[3.1]") == b"inner text"
-        assert section("BODY.PEEK[3.HEADER.FIELDS (FROM)]", "BODY[3.HEADER.FIELDS (FROM)]") == b"From: inner@example.net\r\n\r\n"
+        assert section("BODY.PEEK[3.HEADER.FIELDS (FROM)]",
+                       "BODY[3.HEADER.FIELDS (FROM)]") == b"From: inner@example.net\r\n\r\n"
         assert section("BINARY.PEEK[2]", "BINARY[2]") == bytes(range(10))
         assert section("BINARY.PEEK[2]<2.3>", "BINARY[2]<2>") == bytes(range(2, 5))
         assert section("BINARY.PEEK[1]", "BINARY[1]") == "Gr\u00fc\u00dfe from the first part".encode("latin-1")
@@ -76,10 +83,14 @@ def test_fetch_items(t):
         for missing in ("9", "1.1.1", "4294967295", "3.1.1", ".".join("1" * 90)):
             assert section("BODY.PEEK[%s]" % missing) in (None, b""), missing
         assert not re.search(rb"\\Seen", fetch(c, "FLAGS")), "PEEK leaves a message unread"
-        talk(c, ("FETCH 1 BODY[1]", "OK", r"\\Seen"), ("STORE 1 -FLAGS (\\Seen)", "OK"), ("FETCH 1 RFC822", "OK", r"\\Seen"),
-             ("STORE 1 -FLAGS.SILENT (\\Seen)", "OK"), ("FETCH 1 BINARY[2]", "OK", r"\\Seen"), ("STORE 1 -FLAGS.SILENT (\\Seen)", "OK"),
-             ("FETCH 1 RFC822.TEXT", "OK", r"\\Seen"), ("STORE 1 -FLAGS.SILENT (\\Seen)", "OK"), ("FETCH 1 RFC822.HEADER", "OK", r"!\\Seen"))
-        talk(c, ("FETCH 1 (%s)" % " ".join("BODY.PEEK[%s]" % ".".join("1" * (n % 50 + 1)) for n in range(60)), None), ("NOOP", "OK"),
+        talk(c, ("FETCH 1 BODY[1]", "OK", r"\\Seen"), ("STORE 1 -FLAGS (\\Seen)", "OK"),
+             ("FETCH 1 RFC822", "OK", r"\\Seen"),
+             ("STORE 1 -FLAGS.SILENT (\\Seen)", "OK"), ("FETCH 1 BINARY[2]", "OK", r"\\Seen"),
+             ("STORE 1 -FLAGS.SILENT (\\Seen)", "OK"),
+             ("FETCH 1 RFC822.TEXT", "OK", r"\\Seen"), ("STORE 1 -FLAGS.SILENT (\\Seen)", "OK"),
+             ("FETCH 1 RFC822.HEADER", "OK", r"!\\Seen"))
+        talk(c, ("FETCH 1 (%s)" % " ".join("BODY.PEEK[%s]" % ".".join("1" * (n % 50 + 1)) for n in range(60)), None),
+             ("NOOP", "OK"),
              ("FETCH 1 (%s)" % " ".join("BODY.PEEK[HEADER.FIELDS (X%d)]" % n for n in range(2000)), "BAD", "too many"),
              ("FETCH 1 BODY.PEEK[%s]" % ".".join("1" * 3000), "BAD"), ("NOOP", "OK"))
 
@@ -91,18 +102,26 @@ def test_store(t):
             c.append("INBOX", b"Subject: %d\r\n\r\n" % n)
         talk(c, ("SELECT INBOX", "OK", r"^\* FLAGS \(.*\\Answered.*\)", r"PERMANENTFLAGS \(.*\\\*\)"),
              (r"STORE 1:2 FLAGS (\Seen)", "OK", r"^\* 1 FETCH \(.*FLAGS \(.*\\Seen", r"^\* 2 FETCH", "!^\\* 3"),
-             (r"STORE 1 +FLAGS \Flagged", "OK", r"\\Seen", r"\\Flagged"), (r"STORE 1 -FLAGS (\Seen)", "OK", r"\\Flagged", r"!FETCH.*\\Seen"),
-             (r"STORE 1 FLAGS ()", "OK", r"!FETCH.*\\Flagged"), (r"UID STORE 3 +FLAGS ($Junk $Forwarded Custom)", "OK", r"^\* 3 FETCH \(.*UID 3", r"\$Junk", "Custom"),
-             (r"STORE 1 +FLAGS (custom)", "OK", "(?i)custom"), (r"STORE 2 +FLAGS.SILENT (\Answered \Draft \Deleted)", "OK", "!FETCH"),
-             ("FETCH 2 FLAGS", "OK", r"\\Answered", r"\\Draft", r"\\Deleted"), (r"STORE 1 +FLAGS (\Recent)", "BAD"), ("STORE 9 FLAGS ()", "BAD"),
-             ("UID STORE 9 FLAGS ()", "OK", "!FETCH"), ("STORE 1 +FLAGS (a]b)", "BAD"), ("NOOP", "OK"), ("STORE 1 +FLAGS ()", "OK"))
-        talk(c, ("EXAMINE INBOX", "OK", r"PERMANENTFLAGS \(\)", r"\[READ-ONLY\]"), (r"STORE 1 +FLAGS (\Seen)", "NO"), ("EXPUNGE", "NO"),
-             ("MOVE 1 Sent", "NO"), ("UID EXPUNGE 1", "NO"), ("FETCH 1 BODY[]", "OK", r"!\\Seen"), ("COPY 1 Sent", "OK"), ("CLOSE", "OK"),
+             (r"STORE 1 +FLAGS \Flagged", "OK", r"\\Seen", r"\\Flagged"),
+             (r"STORE 1 -FLAGS (\Seen)", "OK", r"\\Flagged", r"!FETCH.*\\Seen"),
+             (r"STORE 1 FLAGS ()", "OK", r"!FETCH.*\\Flagged"),
+             (r"UID STORE 3 +FLAGS ($Junk $Forwarded Custom)", "OK", r"^\* 3 FETCH \(.*UID 3", r"\$Junk", "Custom"),
+             (r"STORE 1 +FLAGS (custom)", "OK", "(?i)custom"),
+             (r"STORE 2 +FLAGS.SILENT (\Answered \Draft \Deleted)", "OK", "!FETCH"),
+             ("FETCH 2 FLAGS", "OK", r"\\Answered", r"\\Draft", r"\\Deleted"), (r"STORE 1 +FLAGS (\Recent)", "BAD"),
+             ("STORE 9 FLAGS ()", "BAD"),
+             ("UID STORE 9 FLAGS ()", "OK", "!FETCH"), ("STORE 1 +FLAGS (a]b)", "BAD"), ("NOOP", "OK"),
+             ("STORE 1 +FLAGS ()", "OK"))
+        talk(c, ("EXAMINE INBOX", "OK", r"PERMANENTFLAGS \(\)", r"\[READ-ONLY\]"), (r"STORE 1 +FLAGS (\Seen)", "NO"),
+             ("EXPUNGE", "NO"),
+             ("MOVE 1 Sent", "NO"), ("UID EXPUNGE 1", "NO"), ("FETCH 1 BODY[]", "OK", r"!\\Seen"),
+             ("COPY 1 Sent", "OK"), ("CLOSE", "OK"),
              ("STATUS INBOX (MESSAGES DELETED)", "OK", "MESSAGES 3 DELETED 1"))
         talk(c, ("SELECT INBOX", "OK"), ("FETCH 1 FLAGS", "OK", r"!\\Seen"))
     s.restart()
     with client(s, select="INBOX") as c:  # flags and keywords are kept
-        talk(c, ("FETCH 3 FLAGS", "OK", r"\$Junk", r"\$Forwarded", "Custom"), ("FETCH 2 FLAGS", "OK", r"\\Answered", r"\\Draft", r"\\Deleted"))
+        talk(c, ("FETCH 3 FLAGS", "OK", r"\$Junk", r"\$Forwarded", "Custom"),
+             ("FETCH 2 FLAGS", "OK", r"\\Answered", r"\\Draft", r"\\Deleted"))
 
 
 def test_close_unselect_expunge(t):
@@ -111,7 +130,8 @@ def test_close_unselect_expunge(t):
         for n in range(6):
             c.append("INBOX", b"Subject: %d\r\n\r\n" % n, r"(\Deleted)" if n % 2 else "")
         talk(c, ("SELECT INBOX", "OK"), ("UNSELECT", "OK", "!EXPUNGE"), ("STATUS INBOX (MESSAGES)", "OK", "MESSAGES 6"),
-             ("SELECT INBOX", "OK"), ("UID EXPUNGE 1:2", "OK", r"^\* 2 EXPUNGE", r"!^\* 3 EXPUNGE"), ("FETCH 1:* UID", "OK", "!UID 2"))
+             ("SELECT INBOX", "OK"), ("UID EXPUNGE 1:2", "OK", r"^\* 2 EXPUNGE", r"!^\* 3 EXPUNGE"),
+             ("FETCH 1:* UID", "OK", "!UID 2"))
         other.do("SELECT INBOX")
         talk(c, ("CLOSE", "OK", "!EXPUNGE"), ("STATUS INBOX (MESSAGES)", "OK", "MESSAGES 3"), ("CLOSE", "BAD"))
         talk(other, ("FETCH 1:5 FLAGS", "NO", r"\[EXPUNGEISSUED\]", "!EXPUNGE$"), ("SEARCH ALL", "OK", "!EXPUNGE$"),
@@ -130,8 +150,10 @@ def test_recent(t):
     with client(s) as one, client(s) as two:
         one.append("INBOX", b"Subject: x\r\n\r\n")
         talk(one, ("EXAMINE INBOX", "OK", r"^\* 1 RECENT"), ("FETCH 1 FLAGS", "OK", r"\\Recent"), ("UNSELECT", "OK"),
-             ("SELECT INBOX", "OK", r"^\* 1 RECENT"), ("SEARCH RECENT", "OK", r"SEARCH 1"), ("SEARCH NEW", "OK", "SEARCH 1"), ("SEARCH OLD", "OK", "SEARCH$"))
-        talk(two, ("SELECT INBOX", "OK", r"^\* 0 RECENT"), ("FETCH 1 FLAGS", "OK", r"!\\Recent"), ("SEARCH OLD", "OK", "SEARCH 1"))
+             ("SELECT INBOX", "OK", r"^\* 1 RECENT"), ("SEARCH RECENT", "OK", r"SEARCH 1"),
+             ("SEARCH NEW", "OK", "SEARCH 1"), ("SEARCH OLD", "OK", "SEARCH$"))
+        talk(two, ("SELECT INBOX", "OK", r"^\* 0 RECENT"), ("FETCH 1 FLAGS", "OK", r"!\\Recent"),
+             ("SEARCH OLD", "OK", "SEARCH 1"))
         two.append("INBOX", b"Subject: y\r\n\r\n")
         found = [c.do("NOOP").find(rb"^\* (\d) RECENT") for c in (one, two)]
         flags = [b"\\Recent" in c.do("FETCH 2 FLAGS").untagged[0] for c in (one, two)]
@@ -142,16 +164,21 @@ def test_recent(t):
 def test_append(t):
     s = server(t, {"limits": {"errors": 100}})
     with client(s) as c:
-        talk(c, (b"APPEND Nowhere " + literal(b"x: y\r\n\r\n"), "NO", r"\[TRYCREATE\]"), (b"APPEND INBOX " + literal(b""), "NO"),
-             (b'APPEND INBOX (\\Seen) "01-Jan-2001 00:00:00 +0000" ' + literal(b"x: y\r\n\r\n"), "OK", r"\[APPENDUID \d+ 1\]"),
-             (b'APPEND INBOX "nonsense" ' + literal(b"x: y\r\n\r\n"), "BAD"), (b'APPEND INBOX "32-Jan-2001 00:00:00 +0000" ' + literal(b"x: y\r\n\r\n"), "BAD"),
-             (b"APPEND INBOX (\\Recent) " + literal(b"x: y\r\n\r\n"), "BAD"), (b"APPEND INBOX (\\Nonsense) " + literal(b"x: y\r\n\r\n"), "BAD"),
+        talk(c, (b"APPEND Nowhere " + literal(b"x: y\r\n\r\n"), "NO", r"\[TRYCREATE\]"),
+             (b"APPEND INBOX " + literal(b""), "NO"),
+             (b'APPEND INBOX (\\Seen) "01-Jan-2001 00:00:00 +0000" ' + literal(b"x: y\r\n\r\n"), "OK",
+              r"\[APPENDUID \d+ 1\]"),
+             (b'APPEND INBOX "nonsense" ' + literal(b"x: y\r\n\r\n"), "BAD"),
+             (b'APPEND INBOX "32-Jan-2001 00:00:00 +0000" ' + literal(b"x: y\r\n\r\n"), "BAD"),
+             (b"APPEND INBOX (\\Recent) " + literal(b"x: y\r\n\r\n"), "BAD"),
+             (b"APPEND INBOX (\\Nonsense) " + literal(b"x: y\r\n\r\n"), "BAD"),
              ("NOOP", "OK"), (b"APPEND INBOX " + literal(b"x: \0\r\n\r\n"), "NO|BAD"[:2]))
         # several at once (RFC 3502): all or none
         talk(c, (b"APPEND INBOX (\\Seen) " + literal(b"a: 1\r\n\r\n") + b" (k) " + literal(b"a: 2\r\n\r\n") + b" " + literal(b"a: 3\r\n\r\n"),
                  "OK", r"\[APPENDUID \d+ 2:4\]"),
              (b"APPEND INBOX " + literal(b"a: 1\r\n\r\n") + b" (\\Bad(flag) " + literal(b"a: 2\r\n\r\n"), "BAD"),
-             (b"APPEND INBOX " + literal(b"a: 1\r\n\r\n") + b" " + literal(b""), "NO"), ("STATUS INBOX (MESSAGES)", "OK", "MESSAGES 4"))
+             (b"APPEND INBOX " + literal(b"a: 1\r\n\r\n") + b" " + literal(b""), "NO"),
+             ("STATUS INBOX (MESSAGES)", "OK", "MESSAGES 4"))
         # synchronising literals, one after another
         tag = c.send("APPEND INBOX {8}")
         assert c.line().startswith(b"+")
@@ -202,15 +229,18 @@ def test_copy_and_move(t):
         for n in range(4):
             c.append("INBOX", b"Subject: %d\r\n\r\n" % n, r'(\Seen k%d) "0%d-Jan-2001 00:00:00 +0000"' % (n, n + 1))
         other.do("SELECT Sent")
-        talk(c, ("SELECT INBOX", "OK"), ("COPY 1,3 Sent", "OK", r"\[COPYUID \d+ 1,3 1:2\]"), ("COPY 9 Sent", "BAD"), ("UID COPY 9 Sent", "OK", "!COPYUID"),
+        talk(c, ("SELECT INBOX", "OK"), ("COPY 1,3 Sent", "OK", r"\[COPYUID \d+ 1,3 1:2\]"), ("COPY 9 Sent", "BAD"),
+             ("UID COPY 9 Sent", "OK", "!COPYUID"),
              ("COPY 1 Nowhere", "NO", r"\[TRYCREATE\]"), ("UID COPY 4 INBOX", "OK", r"COPYUID \d+ 4 5"), ("NOOP", "OK"))
-        talk(other, ("NOOP", "OK", r"^\* 2 EXISTS"), ("FETCH 2 (FLAGS INTERNALDATE BODY.PEEK[])", "OK", r"\\Seen", "k2", '" 3-Jan-2001 00:00:00', "Subject: 2"))
+        talk(other, ("NOOP", "OK", r"^\* 2 EXISTS"),
+             ("FETCH 2 (FLAGS INTERNALDATE BODY.PEEK[])", "OK", r"\\Seen", "k2", '" 3-Jan-2001 00:00:00', "Subject: 2"))
         answer = c.do("UID MOVE 1:2 Sent")
         lines = answer.untagged
         code = [n for n, line in enumerate(lines) if b"COPYUID" in line]
         gone = [n for n, line in enumerate(lines) if line.endswith(b"EXPUNGE")]
         assert len(code) == 1 and len(gone) == 2 and code[0] < gone[0], answer  # RFC 6851 4.3
-        talk(c, ("MOVE 1 Nowhere", "NO", r"\[TRYCREATE\]"), ("MOVE 9 Sent", "BAD"), ("FETCH 1:* UID", "OK", "3", "!UID 1\\b"))
+        talk(c, ("MOVE 1 Nowhere", "NO", r"\[TRYCREATE\]"), ("MOVE 9 Sent", "BAD"),
+             ("FETCH 1:* UID", "OK", "3", "!UID 1\\b"))
         talk(other, ("NOOP", "OK", r"^\* 4 EXISTS"))
         assert c.uids() == [3, 4, 5]
         # MOVE within one mailbox gives new UIDs
@@ -231,10 +261,13 @@ def test_replace(t):
             c.append("Drafts", b"Subject: draft %d\r\n\r\n" % n, r"(\Draft)")
         c.do("SELECT Drafts")
         new = b"Subject: better\r\n\r\n"
-        answer = talk(c, (b"REPLACE 2 Drafts (\\Draft \\Seen) " + literal(new), "OK", r"APPENDUID \d+ 4\]", r"^\* 2 EXPUNGE"))
+        answer = talk(c, (b"REPLACE 2 Drafts (\\Draft \\Seen) " + literal(new), "OK", r"APPENDUID \d+ 4\]",
+                          r"^\* 2 EXPUNGE"))
         assert c.uids() == [1, 3, 4], answer
-        talk(c, (b"UID REPLACE 1 Sent " + literal(new), "OK", r"APPENDUID \d+ 1\]", r"^\* 1 EXPUNGE"), (b"REPLACE 9 Drafts " + literal(new), None),
-             (b"UID REPLACE 3 Nowhere " + literal(new), "NO", "TRYCREATE"), (b"REPLACE 1:2 Drafts " + literal(new), "BAD"), ("NOOP", "OK"),
+        talk(c, (b"UID REPLACE 1 Sent " + literal(new), "OK", r"APPENDUID \d+ 1\]", r"^\* 1 EXPUNGE"),
+             (b"REPLACE 9 Drafts " + literal(new), None),
+             (b"UID REPLACE 3 Nowhere " + literal(new), "NO", "TRYCREATE"),
+             (b"REPLACE 1:2 Drafts " + literal(new), "BAD"), ("NOOP", "OK"),
              ("STATUS Sent (MESSAGES)", "OK", "MESSAGES 1"))
         assert c.uids() == [3, 4]
         talk(c, ("EXAMINE Drafts", "OK"), (b"REPLACE 1 Drafts " + literal(new), "NO"))

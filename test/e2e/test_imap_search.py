@@ -24,23 +24,36 @@ MESSAGES = [  # (flags, INTERNALDATE, message)
     ("", None, b"From: zoe@example.org\r\nX-Empty:\r\nSubject: banana\r\nMessage-ID: <5@example.org>\r\n\r\nnew one, 100% \"quoted\" \\ back*slash\r\n"),
 ]
 KEYS = [
-    ("ALL", "1 2 3 4 5"), ("ANSWERED", "2"), ("UNANSWERED", "1 3 4 5"), ("DELETED", "3"), ("UNDELETED", "1 2 4 5"), ("DRAFT", "4"),
-    ("UNDRAFT", "1 2 3 5"), ("FLAGGED", "2"), ("UNFLAGGED", "1 3 4 5"), ("SEEN", "1"), ("UNSEEN", "2 3 4 5"), ("KEYWORD work", "2"),
-    ("KEYWORD WORK", "2"), ("UNKEYWORD work", "1 3 4 5"), ("KEYWORD $Junk", "4"), ("KEYWORD nowhere", ""), ("UNKEYWORD nowhere", "1 2 3 4 5"),
+    ("ALL", "1 2 3 4 5"), ("ANSWERED", "2"), ("UNANSWERED", "1 3 4 5"), ("DELETED", "3"), ("UNDELETED", "1 2 4 5"),
+        ("DRAFT", "4"),
+    ("UNDRAFT", "1 2 3 5"), ("FLAGGED", "2"), ("UNFLAGGED", "1 3 4 5"), ("SEEN", "1"), ("UNSEEN", "2 3 4 5"),
+        ("KEYWORD work", "2"),
+    ("KEYWORD WORK", "2"), ("UNKEYWORD work", "1 3 4 5"), ("KEYWORD $Junk", "4"), ("KEYWORD nowhere", ""),
+        ("UNKEYWORD nowhere", "1 2 3 4 5"),
     ("RECENT", "1 2 3 4 5"), ("OLD", ""), ("NEW", "2 3 4 5"),
-    ("BEFORE 2-Jan-2020", "1"), ("ON 2-Jan-2020", "2"), ("SINCE 2-Jan-2020", "2 3 4 5"), ('SINCE "02-Jan-2020"', "2 3 4 5"), ("SINCE 5-Jan-2020", "5"),
+    ("BEFORE 2-Jan-2020", "1"), ("ON 2-Jan-2020", "2"), ("SINCE 2-Jan-2020", "2 3 4 5"),
+        ('SINCE "02-Jan-2020"', "2 3 4 5"), ("SINCE 5-Jan-2020", "5"),
     ("SENTBEFORE 2-Jan-2020", "1"), ("SENTON 3-Jan-2020", "3"), ("SENTSINCE 3-Jan-2020 NOT 5", "3 4"),
     ("SAVEDBEFORE 1-Jan-2021", ""), ("SAVEDSINCE 1-Jan-2021", "1 2 3 4 5"), ("SAVEDATESUPPORTED", "1 2 3 4 5"),
-    ("OLDER 86400", "1 2 3 4"), ("YOUNGER 86400", "5"), ("LARGER 4000", "4"), ("SMALLER 4000", "1 2 3 5"), ("LARGER 0", "1 2 3 4 5"),
-    ("1:2", "1 2"), ("*", "5"), ("UID 2,4", "2 4"), ("UID 100:*", "5"), ("UID 100:200", ""), ("NOT 1:4", "5"), ("1:3 2:4", "2 3"),
-    ("OR 1 2", "1 2"), ("OR (1 SEEN) (OR 4 5)", "1 4 5"), ("NOT (OR 1 2)", "3 4 5"), ("(1:2)", "1 2"), ("NOT NOT 1", "1"), ("UNSEEN FLAGGED", "2"),
-    ("FROM anna", "1 4"), ("FROM Alpha", "1"), ("FROM ALPHA", "1"), ("TO anna@", "2 3"), ("CC cc@", "1"), ("BCC hidden", "2"), ("SUBJECT invoice", "1 2"),
-    ("SUBJECT voic", "1 2"), ('SUBJECT ""', "1 2 3 4 5"), ("HEADER X-Own value", "3"), ("HEADER x-own VAL", "3"), ('HEADER X-Empty ""', "5"), ('HEADER X-Own ""', "3"),
-    ("HEADER Message-ID <3@example.org>", "3"), ("HEADER Message-ID 4@", "4"), ("HEADER X-Nothing a", ""), ("BODY zebra", "1 2"), ("BODY EBR", "1 2"), ("BODY invoice", ""),
-    ("TEXT invoice", "1 2"), ("TEXT zebra", "1 2"), ("BODY elephant", "3"), ("BODY giraffe", "3"), ("BODY nothing", ""), ("BODY xx", "4"),
-    ('BODY "the zebra crossed"', "1"), ('BODY "100%"', "5"), ('BODY "back*slash"', "5"), (r'BODY "\"quoted\" \\ b"', "5"), ("MODSEQ 1", "1 2 3 4 5"), ("MODSEQ 9999999999999999", ""),
+    ("OLDER 86400", "1 2 3 4"), ("YOUNGER 86400", "5"), ("LARGER 4000", "4"), ("SMALLER 4000", "1 2 3 5"),
+        ("LARGER 0", "1 2 3 4 5"),
+    ("1:2", "1 2"), ("*", "5"), ("UID 2,4", "2 4"), ("UID 100:*", "5"), ("UID 100:200", ""), ("NOT 1:4", "5"),
+        ("1:3 2:4", "2 3"),
+    ("OR 1 2", "1 2"), ("OR (1 SEEN) (OR 4 5)", "1 4 5"), ("NOT (OR 1 2)", "3 4 5"), ("(1:2)", "1 2"),
+        ("NOT NOT 1", "1"), ("UNSEEN FLAGGED", "2"),
+    ("FROM anna", "1 4"), ("FROM Alpha", "1"), ("FROM ALPHA", "1"), ("TO anna@", "2 3"), ("CC cc@", "1"),
+        ("BCC hidden", "2"), ("SUBJECT invoice", "1 2"),
+    ("SUBJECT voic", "1 2"), ('SUBJECT ""', "1 2 3 4 5"), ("HEADER X-Own value", "3"), ("HEADER x-own VAL", "3"),
+        ('HEADER X-Empty ""', "5"), ('HEADER X-Own ""', "3"),
+    ("HEADER Message-ID <3@example.org>", "3"), ("HEADER Message-ID 4@", "4"), ("HEADER X-Nothing a", ""),
+        ("BODY zebra", "1 2"), ("BODY EBR", "1 2"), ("BODY invoice", ""),
+    ("TEXT invoice", "1 2"), ("TEXT zebra", "1 2"), ("BODY elephant", "3"), ("BODY giraffe", "3"),
+        ("BODY nothing", ""), ("BODY xx", "4"),
+    ('BODY "the zebra crossed"', "1"), ('BODY "100%"', "5"), ('BODY "back*slash"', "5"),
+        (r'BODY "\"quoted\" \\ b"', "5"), ("MODSEQ 1", "1 2 3 4 5"), ("MODSEQ 9999999999999999", ""),
 ]
-UTF8_KEYS = [("SUBJECT", "Gr\u00fc\u00dfe", "3"), ("SUBJECT", "gr\u00fc\u00dfe aus m\u00dcnchen", "3"), ("FROM", "J\u00fcrgen", "3"), ("BODY", "Gr\u00fc\u00dfe", "2"), ("TEXT", "gr\u00fc\u00dfe", "2 3"),
+UTF8_KEYS = [("SUBJECT", "Gr\u00fc\u00dfe", "3"), ("SUBJECT", "gr\u00fc\u00dfe aus m\u00dcnchen", "3"),
+             ("FROM", "J\u00fcrgen", "3"), ("BODY", "Gr\u00fc\u00dfe", "2"), ("TEXT", "gr\u00fc\u00dfe", "2 3"),
              ("BODY", "\u00fc", "2"), ("TEXT", "\u4e2d\u6587", "")]
 
 
@@ -65,13 +78,16 @@ def keys(t, config):
             for key, want in KEYS:
                 assert found(c, key) == want, (key, found(c, key), want)
             for key, text, want in UTF8_KEYS:
-                assert found(c, b"SEARCH CHARSET UTF-8 %s %s" % (key.encode(), literal(text.encode()))) == want, (key, text)
+                assert found(c, b"SEARCH CHARSET UTF-8 %s %s" % (key.encode(), literal(text.encode()))) == want, (key,
+                    text)
             assert found(c, "SUBJECT apple", "UID SEARCH CHARSET US-ASCII ") == "4"
             if config.get("imap"):
                 break
             c.do("NOOP")
-        talk(c, ("SEARCH " + "NOT " * 3000 + "ALL", "BAD"), ("SEARCH " + "(" * 5000 + "ALL" + ")" * 5000, "BAD"), ("SEARCH " + "OR 1 " * 3000 + "2", "BAD"),
-             ("SEARCH " + " ".join(["ALL"] * 3000), None), ("SEARCH TEXT " + "a" * 60000, "OK", "SEARCH$"), ("SEARCH BODY \"%s\"" % ("a b " * 15000), "OK", "SEARCH$"))
+        talk(c, ("SEARCH " + "NOT " * 3000 + "ALL", "BAD"), ("SEARCH " + "(" * 5000 + "ALL" + ")" * 5000, "BAD"),
+             ("SEARCH " + "OR 1 " * 3000 + "2", "BAD"),
+             ("SEARCH " + " ".join(["ALL"] * 3000), None), ("SEARCH TEXT " + "a" * 60000, "OK", "SEARCH$"),
+             ("SEARCH BODY \"%s\"" % ("a b " * 15000), "OK", "SEARCH$"))
 
 
 def test_keys_with_an_index(t):
@@ -88,24 +104,35 @@ def test_extended_answers(t):
     with client(s) as c:
         fill(c)
         talk(c, ("SELECT INBOX", "OK"),
-             ("SEARCH RETURN (MIN) 2:4", "OK", r'^\* ESEARCH \(TAG "a\d+"\) MIN 2$'), ("SEARCH RETURN (MAX) 2:4", "OK", r"\) MAX 4$"),
-             ("SEARCH RETURN (COUNT) 2:4", "OK", r"\) COUNT 3$"), ("SEARCH RETURN (ALL) 2:4", "OK", r"\) ALL 2:4$"), ("SEARCH RETURN () 2:4", "OK", r"\) ALL 2:4$"),
+             ("SEARCH RETURN (MIN) 2:4", "OK", r'^\* ESEARCH \(TAG "a\d+"\) MIN 2$'),
+             ("SEARCH RETURN (MAX) 2:4", "OK", r"\) MAX 4$"),
+             ("SEARCH RETURN (COUNT) 2:4", "OK", r"\) COUNT 3$"), ("SEARCH RETURN (ALL) 2:4", "OK", r"\) ALL 2:4$"),
+             ("SEARCH RETURN () 2:4", "OK", r"\) ALL 2:4$"),
              ("UID SEARCH RETURN (ALL COUNT) ANSWERED", "OK", r"\) UID (ALL 2 COUNT 1|COUNT 1 ALL 2)$"),
              ("SEARCH RETURN (MIN MAX COUNT ALL) KEYWORD none", "OK", r'^\* ESEARCH \(TAG "a\d+"\) COUNT 0$'),
              ("SEARCH RETURN (MIN MAX ALL) KEYWORD none", "OK", r'^\* ESEARCH \(TAG "a\d+"\)$'))
         # SEARCHRES
-        talk(c, ("SEARCH RETURN (SAVE) 2:4", "OK", "!SEARCH [(\\d]"), ("FETCH $ UID", "OK", "2 FETCH", "4 FETCH", "!1 FETCH"), ("UID SEARCH UID $ ANSWERED", "OK", "SEARCH 2$"),
+        talk(c, ("SEARCH RETURN (SAVE) 2:4", "OK", "!SEARCH [(\\d]"),
+             ("FETCH $ UID", "OK", "2 FETCH", "4 FETCH", "!1 FETCH"), ("UID SEARCH UID $ ANSWERED", "OK", "SEARCH 2$"),
              ("SEARCH RETURN (SAVE MIN) 2:4", "OK", "MIN 2"), ("FETCH $ UID", "OK", "2 FETCH", "!3 FETCH"),
              ("SEARCH RETURN (SAVE MIN MAX) 2:4", "OK"), ("FETCH $ UID", "OK", "2 FETCH", "!3 FETCH", "4 FETCH"),
-             ("SEARCH RETURN (SAVE COUNT) 2:4", "OK", "COUNT 3"), ("SEARCH $", "OK", "SEARCH 2 3 4"), ("STORE $ +FLAGS.SILENT (saved)", "OK"),
-             ("SEARCH KEYWORD saved", "OK", "SEARCH 2 3 4"), ("SEARCH CHARSET KLINGON ALL", "NO", "BADCHARSET"), ("SEARCH $", "OK", "SEARCH 2 3 4"),
-             ("SEARCH RETURN (SAVE) 1:2", "OK"), ("COPY $ Sent", "OK", "COPYUID \\d+ 1:2"), ("SEARCH RETURN (SAVE) NONSENSE", "BAD"),
-             ("SEARCH RETURN (SAVE) 3", "OK"), ("UID MOVE $ Trash", "OK", "COPYUID \\d+ 3 "), ("FETCH $ UID", "OK", "!FETCH \\("), ("SELECT INBOX", "OK"), ("FETCH $ UID", "OK", "!FETCH \\("))
+             ("SEARCH RETURN (SAVE COUNT) 2:4", "OK", "COUNT 3"), ("SEARCH $", "OK", "SEARCH 2 3 4"),
+             ("STORE $ +FLAGS.SILENT (saved)", "OK"),
+             ("SEARCH KEYWORD saved", "OK", "SEARCH 2 3 4"), ("SEARCH CHARSET KLINGON ALL", "NO", "BADCHARSET"),
+             ("SEARCH $", "OK", "SEARCH 2 3 4"),
+             ("SEARCH RETURN (SAVE) 1:2", "OK"), ("COPY $ Sent", "OK", "COPYUID \\d+ 1:2"),
+             ("SEARCH RETURN (SAVE) NONSENSE", "BAD"),
+             ("SEARCH RETURN (SAVE) 3", "OK"), ("UID MOVE $ Trash", "OK", "COPYUID \\d+ 3 "),
+             ("FETCH $ UID", "OK", "!FETCH \\("), ("SELECT INBOX", "OK"), ("FETCH $ UID", "OK", "!FETCH \\("))
         # PARTIAL
-        talk(c, ("UID SEARCH RETURN (PARTIAL 1:2) ALL", "OK", r"UID PARTIAL \(1:2 1:2\)"), ("UID SEARCH RETURN (PARTIAL 3:10 COUNT) ALL", "OK", r"PARTIAL \(3:10 4:5\)", "COUNT 4"),
-             ("UID SEARCH RETURN (PARTIAL -1:-2) ALL", "OK", r"PARTIAL \(-1:-2 4:5\)"), ("UID SEARCH RETURN (PARTIAL 100:200) ALL", "OK", r"PARTIAL \(100:200 NIL\)"),
-             ("UID SEARCH RETURN (PARTIAL 0:1) ALL", "BAD"), ("UID SEARCH RETURN (PARTIAL 1:-1) ALL", "BAD"), ("UID SEARCH RETURN (PARTIAL 1:2 ALL) ALL", "BAD"),
-             ("UID FETCH 1:* (UID FLAGS) (PARTIAL 1:2)", "OK", "UID 1", "UID 2", "!UID 4"), ("UID FETCH 1:* (UID) (PARTIAL -1:-1)", "OK", "UID 5", "!UID 4"))
+        talk(c, ("UID SEARCH RETURN (PARTIAL 1:2) ALL", "OK", r"UID PARTIAL \(1:2 1:2\)"),
+             ("UID SEARCH RETURN (PARTIAL 3:10 COUNT) ALL", "OK", r"PARTIAL \(3:10 4:5\)", "COUNT 4"),
+             ("UID SEARCH RETURN (PARTIAL -1:-2) ALL", "OK", r"PARTIAL \(-1:-2 4:5\)"),
+             ("UID SEARCH RETURN (PARTIAL 100:200) ALL", "OK", r"PARTIAL \(100:200 NIL\)"),
+             ("UID SEARCH RETURN (PARTIAL 0:1) ALL", "BAD"), ("UID SEARCH RETURN (PARTIAL 1:-1) ALL", "BAD"),
+             ("UID SEARCH RETURN (PARTIAL 1:2 ALL) ALL", "BAD"),
+             ("UID FETCH 1:* (UID FLAGS) (PARTIAL 1:2)", "OK", "UID 1", "UID 2", "!UID 4"),
+             ("UID FETCH 1:* (UID) (PARTIAL -1:-1)", "OK", "UID 5", "!UID 4"))
 
 
 def test_sort(t):
@@ -113,12 +140,16 @@ def test_sort(t):
     with client(s) as c:
         fill(c)
         c.do("SELECT INBOX")
-        for keys_, want in (("ARRIVAL", "1 2 3 4 5"), ("REVERSE ARRIVAL", "5 4 3 2 1"), ("DATE", "1 2 3 4 5"), ("SIZE", None), ("REVERSE SIZE", None), ("SUBJECT", "4 5 3 1 2"),
-                            ("REVERSE SUBJECT", "1 2 3 5 4"), ("FROM", "1 4 2 3 5"), ("TO", "5 2 3 1 4"), ("CC", "2 3 4 5 1"), ("SUBJECT REVERSE DATE", "4 5 3 2 1"),
+        for keys_, want in (("ARRIVAL", "1 2 3 4 5"), ("REVERSE ARRIVAL", "5 4 3 2 1"), ("DATE", "1 2 3 4 5"),
+                            ("SIZE", None), ("REVERSE SIZE", None), ("SUBJECT", "4 5 3 1 2"),
+                            ("REVERSE SUBJECT", "1 2 3 5 4"), ("FROM", "1 4 2 3 5"), ("TO", "5 2 3 1 4"),
+                            ("CC", "2 3 4 5 1"), ("SUBJECT REVERSE DATE", "4 5 3 2 1"),
                             ("DISPLAYFROM", "1 4 2 3 5"), ("DISPLAYTO", None)):
             answer = c.do("SORT (%s) UTF-8 ALL" % keys_).untagged[0].decode()
-            assert want is None and re.fullmatch(r"\* SORT( \d){5}", answer) or answer == "* SORT " + want, (keys_, answer)
-        talk(c, ("UID SORT (SUBJECT) US-ASCII SEEN", "OK", r"^\* SORT 1$"), ("SORT (SUBJECT) UTF-8 KEYWORD none", "OK", r"^\* SORT$"),
+            assert want is None and re.fullmatch(r"\* SORT( \d){5}", answer) or answer == "* SORT " + want, (keys_,
+                answer)
+        talk(c, ("UID SORT (SUBJECT) US-ASCII SEEN", "OK", r"^\* SORT 1$"),
+             ("SORT (SUBJECT) UTF-8 KEYWORD none", "OK", r"^\* SORT$"),
              ("SORT (DATE) KLINGON ALL", "NO", r"\[BADCHARSET"))
         sizes = [int(m.group(1)) for m in c.do("FETCH 1:* RFC822.SIZE").all(rb"SIZE (\d+)")]
         order = [int(n) for n in c.do("SORT (SIZE) UTF-8 ALL").untagged[0].split()[2:]]
@@ -129,12 +160,15 @@ def test_thread(t):
     s = server(t)
     with client(s) as c:
         fill(c)
-        talk(c, ("SELECT INBOX", "OK"), ("THREAD REFERENCES UTF-8 ALL", "OK", r"^\* THREAD \(1 2 4\)\(3\)\(5\)$"), ("UID THREAD REFERENCES UTF-8 2:5", "OK", r"^\* THREAD \(2 4\)\(3\)\(5\)$"),
-             ("THREAD ORDEREDSUBJECT UTF-8 ALL", "OK", r"^\* THREAD \(1 2\)\(3\)\(4\)\(5\)$"), ("THREAD REFERENCES UTF-8 KEYWORD none", "OK", r"^\* THREAD$"),
+        talk(c, ("SELECT INBOX", "OK"), ("THREAD REFERENCES UTF-8 ALL", "OK", r"^\* THREAD \(1 2 4\)\(3\)\(5\)$"),
+             ("UID THREAD REFERENCES UTF-8 2:5", "OK", r"^\* THREAD \(2 4\)\(3\)\(5\)$"),
+             ("THREAD ORDEREDSUBJECT UTF-8 ALL", "OK", r"^\* THREAD \(1 2\)\(3\)\(4\)\(5\)$"),
+             ("THREAD REFERENCES UTF-8 KEYWORD none", "OK", r"^\* THREAD$"),
              ("THREAD REFERENCES KLINGON ALL", "NO", "BADCHARSET"))
         c.do("SELECT Sent")
         for n in range(120):  # a long chain does not nest without end
-            c.append("Sent", b"Message-ID: <c%d@x>\r\nReferences: %s\r\nSubject: s\r\n\r\n" % (n, b" ".join(b"<c%d@x>" % k for k in range(max(0, n - 20), n))))
+            c.append("Sent", b"Message-ID: <c%d@x>\r\nReferences: %s\r\nSubject: s\r\n\r\n" % (n,
+                b" ".join(b"<c%d@x>" % k for k in range(max(0, n - 20), n))))
         answer = c.do("THREAD REFERENCES UTF-8 ALL")
         assert sorted(int(n) for n in re.findall(rb"\d+", answer.untagged[-1])) == list(range(1, 121)), answer
 
@@ -145,7 +179,8 @@ def test_many_messages(t):
     with client(s) as c:
         batch = 50
         for start in range(0, 400, batch):
-            c.do(b"APPEND INBOX" + b"".join(b" " + literal(b"Subject: n%d\r\n\r\nword%dend common\r\n" % (n, n)) for n in range(start, start + batch)))
+            c.do(b"APPEND INBOX" + b"".join(b" " + literal(b"Subject: n%d\r\n\r\nword%dend common\r\n" % (n,
+                n)) for n in range(start, start + batch)))
         c.do("SELECT INBOX")
         began = time.monotonic()
         for n in (0, 7, 123, 399):

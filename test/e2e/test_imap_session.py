@@ -14,12 +14,17 @@ EXTENSIONS = """IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR IDLE NAMESPACE ID CHILDREN 
     SORT SORT=DISPLAY THREAD=REFERENCES THREAD=ORDEREDSUBJECT STATUS=SIZE OBJECTID SAVEDATE PREVIEW REPLACE PARTIAL
     UTF8=ACCEPT""".split()
 ARGUMENTS = {  # every command in a form that its state alone can refuse
-    "selected": ["CHECK", "CLOSE", "UNSELECT", "EXPUNGE", "UID EXPUNGE 1", "SEARCH ALL", "UID SEARCH ALL", "SORT (DATE) UTF-8 ALL",
-                 "UID SORT (DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "UID THREAD REFERENCES UTF-8 ALL", "FETCH 1 UID",
-                 "UID FETCH 1 UID", r"STORE 1 FLAGS ()", "UID STORE 1 FLAGS ()", "COPY 1 Sent", "UID COPY 1 Sent", "MOVE 1 Sent",
+    "selected": ["CHECK", "CLOSE", "UNSELECT", "EXPUNGE", "UID EXPUNGE 1", "SEARCH ALL", "UID SEARCH ALL",
+                 "SORT (DATE) UTF-8 ALL",
+                 "UID SORT (DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "UID THREAD REFERENCES UTF-8 ALL",
+                 "FETCH 1 UID",
+                 "UID FETCH 1 UID", r"STORE 1 FLAGS ()", "UID STORE 1 FLAGS ()", "COPY 1 Sent", "UID COPY 1 Sent",
+                 "MOVE 1 Sent",
                  "UID MOVE 1 Sent", "REPLACE 1 Sent {1+}\r\nx", "UID REPLACE 1 Sent {1+}\r\nx"],
-    "authenticated": ["ENABLE CONDSTORE", "SELECT INBOX", "EXAMINE INBOX", "CREATE x", "DELETE x", "RENAME x y", "SUBSCRIBE x",
-                      "UNSUBSCRIBE x", 'LIST "" *', 'LSUB "" *', "NAMESPACE", "STATUS INBOX (MESSAGES)", "APPEND INBOX {1+}\r\nx",
+    "authenticated": ["ENABLE CONDSTORE", "SELECT INBOX", "EXAMINE INBOX", "CREATE x", "DELETE x", "RENAME x y",
+                      "SUBSCRIBE x",
+                      "UNSUBSCRIBE x", 'LIST "" *', 'LSUB "" *', "NAMESPACE", "STATUS INBOX (MESSAGES)",
+                      "APPEND INBOX {1+}\r\nx",
                       "IDLE", 'GETQUOTA ""', "GETQUOTAROOT INBOX", 'SETQUOTA "" ()'],
     "not authenticated": ["STARTTLS", "LOGIN a b", "AUTHENTICATE PLAIN =="],
 }
@@ -63,7 +68,8 @@ def test_any_state(t):
              ('ID ("name" "test" "version" NIL)', "OK", r'^\* ID \("name" "facteur"'),
              ("ID NIL", "OK"),
              ("noop", "OK"),
-             ("CAPABILITY x", "BAD"), ("ID", "BAD"), ("NOOP", "OK"), ('ID ("name")', "BAD"), ("NONSENSE", "BAD"), ("NOOP", "OK"), ("UID NOOP", "BAD"))
+             ("CAPABILITY x", "BAD"), ("ID", "BAD"), ("NOOP", "OK"), ('ID ("name")', "BAD"), ("NONSENSE", "BAD"),
+             ("NOOP", "OK"), ("UID NOOP", "BAD"))
         c.login()
         found = c.do("CAPABILITY").untagged[0].decode().split()
         assert not [name for name in EXTENSIONS if name not in found], found
@@ -112,7 +118,8 @@ def test_authenticate(t):
     for command, lines, status in (("PLAIN", ["*"], "BAD"), ("PLAIN", ["@@@"], "BAD"), ("PLAIN =", [], "BAD"),
                                    ("PLAIN " + b64("no NUL"), [], "BAD"), ("PLAIN " + b64("\0a\0b\0c"), [], "BAD"),
                                    ("PLAIN " + b64("\0%s\0wrong" % ANNA), [], "NO"), ("LOGIN", [b64(ANNA), "*"], "BAD"),
-                                   ("LOGIN", [b64(ANNA), b64("wrong")], "NO"), ("CRAM-MD5", [], "NO"), ("EXTERNAL =", [], "NO"),
+                                   ("LOGIN", [b64(ANNA), b64("wrong")], "NO"), ("CRAM-MD5", [], "NO"),
+                                   ("EXTERNAL =", [], "NO"),
                                    ("SCRAM-SHA-256", [b64("y")], "BAD")):
         answer = answers("AUTHENTICATE " + command, *lines)
         assert answer.status == status, (command, lines, answer)
@@ -126,7 +133,8 @@ def test_authenticate(t):
     talk(c, ("AUTHENTICATE PLAIN " + PLAIN, "OK"), ("NOOP", "OK"))
 
     # the name is not told from the password
-    texts = {answers("LOGIN %s wrong" % user).final.split(b" ", 1)[1] for user in (ANNA, BERT, "nobody@example.org", "x@y")}
+    texts = {answers("LOGIN %s wrong" % user).final.split(b" ", 1)[1] for user in (ANNA, BERT, "nobody@example.org",
+        "x@y")}
     assert len(texts) == 1, texts
 
 
@@ -134,8 +142,10 @@ def test_scram(t):
     """RFC 5802 and 7677: with an initial response and without; the server's signature is checked and its empty answer owed."""
     s = server(t, {"users": USERS})
     nonce = base64.b64encode(os.urandom(18)).decode()
-    for user, password, initial, status in (("alice@example.org", "secret", True, "OK"), ("alice", "secret", False, "OK"),
-                                            ("alice@example.org", "wrong", True, "NO"), ("nobody@example.org", "secret", True, "NO")):
+    for user, password, initial, status in (("alice@example.org", "secret", True, "OK"),
+                                            ("alice", "secret", False, "OK"),
+                                            ("alice@example.org", "wrong", True, "NO"),
+                                            ("nobody@example.org", "secret", True, "NO")):
         bare = "n=%s,r=%s" % (user, nonce)
         c = connect(s)
         tag = c.send("AUTHENTICATE SCRAM-SHA-256" + (" " + b64("n,," + bare) if initial else ""))
@@ -221,23 +231,37 @@ def test_failed_logins_end_a_connection(t):
 def test_syntax(t):
     s = server(t, {"limits": {"errors": 1000}})
     with client(s, select="INBOX") as c:
-        for line in (b"", b" ", b"a", b"a ", b" NOOP", b"+ NOOP", b"a+b NOOP", b"(a NOOP", b'"a" NOOP', b"* NOOP", b"%s NOOP" % (b"t" * 5000)):
+        for line in (b"", b" ", b"a", b"a ", b" NOOP", b"+ NOOP", b"a+b NOOP", b"(a NOOP", b'"a" NOOP', b"* NOOP",
+                     b"%s NOOP" % (b"t" * 5000)):
             c.raw(line + b"\r\n")
             answer = c.line()
             assert b" BAD " in answer, (line, answer)
             assert answer.startswith(b"* BAD") or line.startswith(answer.split(b" ")[0]), (line, answer)
-        for command in ('SELECT "INBOX', "SELECT INBOX x", "SELECT (INBOX)", 'LIST "" ""x', "STATUS INBOX", "STATUS INBOX ()",
-                        "STATUS INBOX MESSAGES", "STATUS INBOX (NONSENSE)", "FETCH", "FETCH 1", "FETCH 1 ()", "FETCH 1 (UID",
-                        "FETCH 1 UID)", "FETCH 1 (UID FLAGS))", "FETCH 1 NONSENSE", "FETCH 1 BODY[", "FETCH 1 BODY[1.MIME.2]",
-                        "FETCH 1 BODY[MIME]", "FETCH 1 BODY[0]", "FETCH 1 BODY[.1]", "FETCH 1 BODY[1.]", "FETCH 1 BODY[HEADER.FIELDS]",
-                        "FETCH 1 BODY[HEADER.FIELDS ()]", "FETCH 1 BODY[]<0>", "FETCH 1 BODY[]<0.0>", "FETCH 1 BODY[]<-1.5>",
-                        "FETCH 1 BODY[]<99999999999999999999.1>", "FETCH 1 BODY[]<0.18446744073709551617>", "STORE 1 FLAGS",
-                        "STORE 1 FLAGS \\Nonsense", "STORE 1 +FLAG (\\Seen)", "STORE 1 FLAGS (a b", "STORE 1 FLAGS (a(b)",
-                        "SEARCH", "SEARCH NONSENSE", "SEARCH NOT", "SEARCH OR ALL", "SEARCH (ALL", "SEARCH ()", "SEARCH ALL)",
-                        "SEARCH BEFORE 32-Jan-2020", "SEARCH ON 1-Foo-2020", "SEARCH SINCE 2020-01-01", "SEARCH LARGER x",
-                        "SEARCH UID", "SEARCH HEADER a", "SEARCH RETURN ALL", "SEARCH RETURN (NONSENSE) ALL", "SEARCH CHARSET UTF-8",
-                        "SORT DATE UTF-8 ALL", "SORT () UTF-8 ALL", "SORT (NONSENSE) UTF-8 ALL", "SORT (REVERSE) UTF-8 ALL", "THREAD NONSENSE UTF-8 ALL", "COPY 1", "MOVE", "RENAME x", "CREATE", "ENABLE",
-                        "APPEND INBOX", "APPEND INBOX (\\Seen) x", "ID (a b", "UID", "UID 1 FETCH", "LOGOUT x", "EXPUNGE 1"):
+        for command in ('SELECT "INBOX', "SELECT INBOX x", "SELECT (INBOX)", 'LIST "" ""x', "STATUS INBOX",
+                        "STATUS INBOX ()",
+                        "STATUS INBOX MESSAGES", "STATUS INBOX (NONSENSE)", "FETCH", "FETCH 1", "FETCH 1 ()",
+                        "FETCH 1 (UID",
+                        "FETCH 1 UID)", "FETCH 1 (UID FLAGS))", "FETCH 1 NONSENSE", "FETCH 1 BODY[",
+                        "FETCH 1 BODY[1.MIME.2]",
+                        "FETCH 1 BODY[MIME]", "FETCH 1 BODY[0]", "FETCH 1 BODY[.1]", "FETCH 1 BODY[1.]",
+                        "FETCH 1 BODY[HEADER.FIELDS]",
+                        "FETCH 1 BODY[HEADER.FIELDS ()]", "FETCH 1 BODY[]<0>", "FETCH 1 BODY[]<0.0>",
+                        "FETCH 1 BODY[]<-1.5>",
+                        "FETCH 1 BODY[]<99999999999999999999.1>", "FETCH 1 BODY[]<0.18446744073709551617>",
+                        "STORE 1 FLAGS",
+                        "STORE 1 FLAGS \\Nonsense", "STORE 1 +FLAG (\\Seen)", "STORE 1 FLAGS (a b",
+                        "STORE 1 FLAGS (a(b)",
+                        "SEARCH", "SEARCH NONSENSE", "SEARCH NOT", "SEARCH OR ALL", "SEARCH (ALL", "SEARCH ()",
+                        "SEARCH ALL)",
+                        "SEARCH BEFORE 32-Jan-2020", "SEARCH ON 1-Foo-2020", "SEARCH SINCE 2020-01-01",
+                        "SEARCH LARGER x",
+                        "SEARCH UID", "SEARCH HEADER a", "SEARCH RETURN ALL", "SEARCH RETURN (NONSENSE) ALL",
+                        "SEARCH CHARSET UTF-8",
+                        "SORT DATE UTF-8 ALL", "SORT () UTF-8 ALL", "SORT (NONSENSE) UTF-8 ALL",
+                        "SORT (REVERSE) UTF-8 ALL", "THREAD NONSENSE UTF-8 ALL", "COPY 1", "MOVE", "RENAME x",
+                        "CREATE", "ENABLE",
+                        "APPEND INBOX", "APPEND INBOX (\\Seen) x", "ID (a b", "UID", "UID 1 FETCH", "LOGOUT x",
+                        "EXPUNGE 1"):
             c.do(command, "BAD")
         talk(c, ("SEARCH CHARSET KLINGON ALL", "NO", r"\[BADCHARSET \("), ("SORT (DATE) ALL", "NO", "BADCHARSET"),
              ("NOOP", "OK"))
@@ -248,12 +272,14 @@ def test_sets(t):
     with client(s, select="INBOX") as c:
         for n in range(4):
             c.append("INBOX", b"Subject: %d\r\n\r\n" % n)
-        for bad in ("0", "-1", "a", "1:", ":1", "1,,2", ",1", "1,", "1:2:3", "4294967296", "18446744073709551617", "1-2", "**", "$$",
+        for bad in ("0", "-1", "a", "1:", ":1", "1,,2", ",1", "1,", "1:2:3", "4294967296", "18446744073709551617",
+                    "1-2", "**", "$$",
                     "1,$", "9" * 100, "0:1", "01:x"):
             talk(c, ("FETCH %s UID" % bad, "BAD"), ("UID FETCH %s UID" % bad, "BAD"))
         for good, want in (("1", [1]), ("1:2", [1, 2]), ("2:1", [1, 2]), ("*", [4]), ("*:3", [3, 4]), ("3:*", [3, 4]),
                            ("1,3:4,1", [1, 3, 4]), ("4294967295:*", [4]), ("1:4294967295", [1, 2, 3, 4]),
-                           (",".join(["1:*"] * 5000), [1, 2, 3, 4]), (",".join("%d" % n for n in range(1, 9000, 1)), [1, 2, 3, 4])):
+                           (",".join(["1:*"] * 5000), [1, 2, 3, 4]),
+                           (",".join("%d" % n for n in range(1, 9000, 1)), [1, 2, 3, 4])):
             found = c.do("UID FETCH %s UID" % good).all(rb"UID (\d+)")
             assert [int(m.group(1)) for m in found] == want, (good[:40], found)
         talk(c, ("UID FETCH 5000:6000 UID", "OK", "!FETCH \\("),
@@ -262,7 +288,8 @@ def test_sets(t):
 
 def test_literals(t):
     s = server(t, {"limits": {"errors": 100, "message_size": 100000}})
-    for size in ("9000", "2147483648", "4294967296", "18446744073709551616", "9" * 100, "-1", "", "a", "1x", "0x10", " 1"):
+    for size in ("9000", "2147483648", "4294967296", "18446744073709551616", "9" * 100, "-1", "", "a", "1x", "0x10",
+                 " 1"):
         with connect(s) as c:  # before login: 8 KiB for all of a command
             talk(c, ("LOGIN {%s}" % size, "BAD"), ("NOOP", "OK"))
     with connect(s) as c:
@@ -273,7 +300,8 @@ def test_literals(t):
         talk(c, (b"SELECT " + literal(b"INBOX"), "OK"), ("SELECT {5-}", "BAD"), ("CREATE {0+}\r\n", "BAD"))
         talk(c, (b"STATUS " + literal(b"In\r\nbox") + b" (MESSAGES)", "BAD"), ("NOOP", "OK"))
         talk(c, ("APPEND INBOX {100001}", "NO", r"\[TOOBIG\]"), ("APPEND INBOX {4294967296}", "NO", r"\[TOOBIG\]"),
-             ("APPEND INBOX {18446744073709551616}", "NO", r"\[TOOBIG\]"), ("NOOP", "OK"), ("APPEND INBOX {0+}\r\n", "NO"))
+             ("APPEND INBOX {18446744073709551616}", "NO", r"\[TOOBIG\]"), ("NOOP", "OK"),
+             ("APPEND INBOX {0+}\r\n", "NO"))
     for size in (b"4294967297+", b"99999999999999999999+", b"18446744073709551617+"):
         with client(s) as c:  # nobody could tell what follows from commands
             c.raw(b"x APPEND INBOX {%s}\r\n" % size + b"y" * 1000)
@@ -306,7 +334,8 @@ def test_errors_end_a_connection(t):
         for n in range(errors):
             c.do("NONSENSE", "BAD")
         assert b"* BYE Too many errors" in closed(c)
-    for foreign in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.0\r\n\r\na LOGIN x y\r\n", b"\x16\x03\x01\x02\x00\x01"):
+    for foreign in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.0\r\n\r\na LOGIN x y\r\n",
+                    b"\x16\x03\x01\x02\x00\x01"):
         with connect(s) as c:
             c.raw(foreign)
             assert closed(c) == b"", foreign

@@ -30,15 +30,24 @@ def test_condstore(t):
         answer = c.do("NOOP")
         now = int(answer.find(rb"2 FETCH \(.*MODSEQ \((\d+)\)").group(1))
         assert now > start
-        talk(c, ("FETCH 1:* (FLAGS) (CHANGEDSINCE %d)" % start, "OK", r"2 FETCH .*MODSEQ \(%d\)" % now, r"!1 FETCH", "!3 FETCH"),
-             ("FETCH 1:* (FLAGS) (CHANGEDSINCE %d)" % now, "OK", "!FETCH \\("), ("SEARCH MODSEQ %d" % now, "OK", r"^\* SEARCH 2 \(MODSEQ %d\)$" % now),
-             ('SEARCH MODSEQ "/flags/\\\\flagged" all %d' % now, "OK", r"^\* SEARCH 2 \(MODSEQ"), ("SEARCH MODSEQ %d" % (now + 1), "OK", "SEARCH$"),
+        talk(c, ("FETCH 1:* (FLAGS) (CHANGEDSINCE %d)" % start, "OK", r"2 FETCH .*MODSEQ \(%d\)" % now, r"!1 FETCH",
+                 "!3 FETCH"),
+             ("FETCH 1:* (FLAGS) (CHANGEDSINCE %d)" % now, "OK", "!FETCH \\("),
+             ("SEARCH MODSEQ %d" % now, "OK", r"^\* SEARCH 2 \(MODSEQ %d\)$" % now),
+             ('SEARCH MODSEQ "/flags/\\\\flagged" all %d' % now, "OK", r"^\* SEARCH 2 \(MODSEQ"),
+             ("SEARCH MODSEQ %d" % (now + 1), "OK", "SEARCH$"),
              ("SEARCH RETURN (ALL) MODSEQ %d" % now, "OK", r"ALL 2 MODSEQ %d" % now),
-             (r"STORE 1:3 (UNCHANGEDSINCE %d) +FLAGS.SILENT (\Seen)" % start, "OK", r"\[MODIFIED 2\]", r"^\* 1 FETCH .*MODSEQ", r"^\* 3 FETCH .*MODSEQ"),
-             (r"UID STORE 2 (UNCHANGEDSINCE %d) +FLAGS (\Seen)" % start, "OK", r"\[MODIFIED 2\]"), ("FETCH 2 FLAGS", "OK", r"!\\Seen"),
-             (r"STORE 2 (UNCHANGEDSINCE 0) +FLAGS (\Seen)", "OK", r"\[MODIFIED 2\]"), (r"STORE 2 (UNCHANGEDSINCE %d) +FLAGS (\Seen)" % now, "OK", r"2 FETCH .*\\Seen.*MODSEQ|2 FETCH .*MODSEQ.*\\Seen", "!MODIFIED"),
-             ("STATUS INBOX (HIGHESTMODSEQ)", "OK", r"HIGHESTMODSEQ \d+"), ("FETCH 1 (FLAGS) (CHANGEDSINCE 0)", "OK", "1 FETCH"), ("FETCH 1 FLAGS (CHANGEDSINCE x)", "BAD"),
-             ("FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)", "BAD"), ("UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)", "BAD"))  # without QRESYNC
+             (r"STORE 1:3 (UNCHANGEDSINCE %d) +FLAGS.SILENT (\Seen)" % start, "OK", r"\[MODIFIED 2\]",
+              r"^\* 1 FETCH .*MODSEQ", r"^\* 3 FETCH .*MODSEQ"),
+             (r"UID STORE 2 (UNCHANGEDSINCE %d) +FLAGS (\Seen)" % start, "OK", r"\[MODIFIED 2\]"),
+             ("FETCH 2 FLAGS", "OK", r"!\\Seen"),
+             (r"STORE 2 (UNCHANGEDSINCE 0) +FLAGS (\Seen)", "OK", r"\[MODIFIED 2\]"),
+             (r"STORE 2 (UNCHANGEDSINCE %d) +FLAGS (\Seen)" % now, "OK",
+              r"2 FETCH .*\\Seen.*MODSEQ|2 FETCH .*MODSEQ.*\\Seen", "!MODIFIED"),
+             ("STATUS INBOX (HIGHESTMODSEQ)", "OK", r"HIGHESTMODSEQ \d+"),
+             ("FETCH 1 (FLAGS) (CHANGEDSINCE 0)", "OK", "1 FETCH"), ("FETCH 1 FLAGS (CHANGEDSINCE x)", "BAD"),
+             ("FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)", "BAD"),
+             ("UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)", "BAD"))  # without QRESYNC
         before = modseq(c)
         talk(c, (r"STORE 1 +FLAGS (\Seen)", "OK"))
         assert modseq(c) == before, "nothing changed"
@@ -46,7 +55,8 @@ def test_condstore(t):
         assert answer.find(rb"3 FETCH \(.*MODSEQ \(\d+\)"), answer  # RFC 7162 3.1.3: also with .SILENT
         c.do("EXPUNGE")
     with client(s) as c:
-        talk(c, ("ENABLE CONDSTORE", "OK", r"^\* ENABLED CONDSTORE$"), ("ENABLE CONDSTORE NONSENSE", "OK", r"^\* ENABLED$"), ("SELECT INBOX", "OK", r"HIGHESTMODSEQ"),
+        talk(c, ("ENABLE CONDSTORE", "OK", r"^\* ENABLED CONDSTORE$"),
+             ("ENABLE CONDSTORE NONSENSE", "OK", r"^\* ENABLED$"), ("SELECT INBOX", "OK", r"HIGHESTMODSEQ"),
              (r"STORE 1 +FLAGS (\Answered)", "OK", "MODSEQ"))
 
 
@@ -58,17 +68,27 @@ def test_qresync(t):
         answer = c.do("SELECT INBOX")
         start, validity = highest(answer), int(answer.find(rb"UIDVALIDITY (\d+)").group(1))
         other.do("SELECT INBOX")
-        talk(other, (r"STORE 2,5:6 +FLAGS.SILENT (\Deleted)", "OK"), ("EXPUNGE", "OK", r"^\* \d EXPUNGE", "!VANISHED"), (r"UID STORE 8 +FLAGS (\Flagged)", "OK"))
-        talk(c, ("NOOP", "OK", r"^\* VANISHED 2,5:6$", "!EXPUNGE$", r"^\* 5 FETCH \(.*UID 8.*\\Flagged|^\* 5 FETCH \(.*\\Flagged.*UID 8"))
-        talk(c, ("UNSELECT", "OK"), ("SELECT INBOX (QRESYNC (%d %d))" % (validity, start), "OK", r"^\* VANISHED \(EARLIER\) 2,5:6$", r"^\* 5 FETCH \(.*UID 8", "!UID 1\\b"),
-             ("UNSELECT", "OK"), ("SELECT INBOX (QRESYNC (%d %d 1:4))" % (validity, start), "OK", r"^\* VANISHED \(EARLIER\) 2$", "!FETCH \\("), ("UNSELECT", "OK"),
-             ("SELECT INBOX (QRESYNC (%d %d 1:10 (1,3,7 1,4,10)))" % (validity, start), "OK", r"VANISHED \(EARLIER\) (2,)?5:6"), ("UNSELECT", "OK"),
-             ("SELECT INBOX (QRESYNC (%d %d))" % (validity + 1, start), "OK", "!VANISHED", "!FETCH \\("), ("UID FETCH 1:* (FLAGS) (CHANGEDSINCE %d VANISHED)" % start, "OK",
+        talk(other, (r"STORE 2,5:6 +FLAGS.SILENT (\Deleted)", "OK"), ("EXPUNGE", "OK", r"^\* \d EXPUNGE", "!VANISHED"),
+             (r"UID STORE 8 +FLAGS (\Flagged)", "OK"))
+        talk(c, ("NOOP", "OK", r"^\* VANISHED 2,5:6$", "!EXPUNGE$",
+                 r"^\* 5 FETCH \(.*UID 8.*\\Flagged|^\* 5 FETCH \(.*\\Flagged.*UID 8"))
+        talk(c, ("UNSELECT", "OK"), ("SELECT INBOX (QRESYNC (%d %d))" % (validity, start), "OK",
+                                     r"^\* VANISHED \(EARLIER\) 2,5:6$", r"^\* 5 FETCH \(.*UID 8", "!UID 1\\b"),
+             ("UNSELECT", "OK"), ("SELECT INBOX (QRESYNC (%d %d 1:4))" % (validity, start), "OK",
+                                  r"^\* VANISHED \(EARLIER\) 2$", "!FETCH \\("), ("UNSELECT", "OK"),
+             ("SELECT INBOX (QRESYNC (%d %d 1:10 (1,3,7 1,4,10)))" % (validity, start), "OK",
+              r"VANISHED \(EARLIER\) (2,)?5:6"), ("UNSELECT", "OK"),
+             ("SELECT INBOX (QRESYNC (%d %d))" % (validity + 1, start), "OK", "!VANISHED", "!FETCH \\("),
+             ("UID FETCH 1:* (FLAGS) (CHANGEDSINCE %d VANISHED)" % start, "OK",
                                                                                                              r"VANISHED \(EARLIER\) 2,5:6", r"UID 8"),
              ("UID FETCH 1:4 (FLAGS) (CHANGEDSINCE %d VANISHED)" % start, "OK", r"VANISHED \(EARLIER\) 2$"),
-             (r"UID STORE 1 +FLAGS.SILENT (\Deleted)", "OK", "MODSEQ"), ("UID EXPUNGE 1", "OK", r"^\* VANISHED 1$", r"HIGHESTMODSEQ \d+"), ("UID MOVE 3 Trash", "OK", r"^\* VANISHED 3$", "HIGHESTMODSEQ|OK"),
-             (r"UID STORE 4 +FLAGS.SILENT (\Deleted)", "OK"), ("CLOSE", "OK"), ("SELECT INBOX (QRESYNC (%d %d))" % (validity, start), "OK", r"VANISHED \(EARLIER\) 1:6$"),
-             ("SELECT Sent", "OK", r"^\* OK \[CLOSED\]"), ("SELECT INBOX (QRESYNC (0 1))", "BAD"), ("SELECT INBOX (QRESYNC (1))", "BAD"), ("SELECT INBOX (QRESYNC 1 1)", "BAD"))
+             (r"UID STORE 1 +FLAGS.SILENT (\Deleted)", "OK", "MODSEQ"),
+             ("UID EXPUNGE 1", "OK", r"^\* VANISHED 1$", r"HIGHESTMODSEQ \d+"),
+             ("UID MOVE 3 Trash", "OK", r"^\* VANISHED 3$", "HIGHESTMODSEQ|OK"),
+             (r"UID STORE 4 +FLAGS.SILENT (\Deleted)", "OK"), ("CLOSE", "OK"),
+             ("SELECT INBOX (QRESYNC (%d %d))" % (validity, start), "OK", r"VANISHED \(EARLIER\) 1:6$"),
+             ("SELECT Sent", "OK", r"^\* OK \[CLOSED\]"), ("SELECT INBOX (QRESYNC (0 1))", "BAD"),
+             ("SELECT INBOX (QRESYNC (1))", "BAD"), ("SELECT INBOX (QRESYNC 1 1)", "BAD"))
         now = highest(c.do("SELECT INBOX"))
     s.restart()  # what has gone is remembered, also by name of a file that another program removed
     cur = os.path.join(s.maildir(), "cur")
@@ -76,7 +96,8 @@ def test_qresync(t):
         if ",U=7:" in name or name.split(":2")[0].endswith(",U=7"):
             os.unlink(os.path.join(cur, name))
     with client(s) as c:
-        talk(c, ("ENABLE QRESYNC", "OK"), ("SELECT INBOX (QRESYNC (%d %d))" % (validity, start), "OK", r"VANISHED \(EARLIER\) 1:[67]"),
+        talk(c, ("ENABLE QRESYNC", "OK"),
+             ("SELECT INBOX (QRESYNC (%d %d))" % (validity, start), "OK", r"VANISHED \(EARLIER\) 1:[67]"),
              ("NOOP", "OK"), ("SELECT INBOX (QRESYNC (%d %d))" % (validity, now), "OK", r"VANISHED \(EARLIER\) 7$"))
 
 
@@ -163,16 +184,20 @@ def test_rev2(t):
     s = server(t)
     with client(s) as c:
         three(c)
-        talk(c, ("ENABLE IMAP4rev2", "OK", r"^\* ENABLED IMAP4rev2"), ("SELECT INBOX", "OK", r'^\* LIST \(.*\) "/" "?INBOX"?', r"!^\* \d+ RECENT", r"!\[UNSEEN"),
-             ("SEARCH ALL", "OK", r'^\* ESEARCH \(TAG "a\d+"\) ALL 1:3$'), ("UID SEARCH SEEN", "OK", r'^\* ESEARCH \(TAG "a\d+"\) UID$'), ("FETCH 1 FLAGS", "OK", r"!\\Recent"),
-             ("SELECT Sent", "OK", r"^\* OK \[CLOSED\]"), ("STATUS INBOX (MESSAGES DELETED SIZE)", "OK", "DELETED 0"), ("FETCH 1 RFC822", None))
+        talk(c, ("ENABLE IMAP4rev2", "OK", r"^\* ENABLED IMAP4rev2"),
+             ("SELECT INBOX", "OK", r'^\* LIST \(.*\) "/" "?INBOX"?', r"!^\* \d+ RECENT", r"!\[UNSEEN"),
+             ("SEARCH ALL", "OK", r'^\* ESEARCH \(TAG "a\d+"\) ALL 1:3$'),
+             ("UID SEARCH SEEN", "OK", r'^\* ESEARCH \(TAG "a\d+"\) UID$'), ("FETCH 1 FLAGS", "OK", r"!\\Recent"),
+             ("SELECT Sent", "OK", r"^\* OK \[CLOSED\]"), ("STATUS INBOX (MESSAGES DELETED SIZE)", "OK", "DELETED 0"),
+             ("FETCH 1 RFC822", None))
 
 
 def test_enable_changes_nothing_unasked(t):
     s = server(t)
     with client(s) as c:
         three(c, 1)
-        talk(c, ("SELECT INBOX", "OK", r"^\* 1 RECENT", r"\[UNSEEN 1\]"), ("SEARCH ALL", "OK", r"^\* SEARCH 1$"), (r"STORE 1 +FLAGS (\Seen)", "OK", "!MODSEQ"), ("EXPUNGE", "OK", "!HIGHESTMODSEQ"))
+        talk(c, ("SELECT INBOX", "OK", r"^\* 1 RECENT", r"\[UNSEEN 1\]"), ("SEARCH ALL", "OK", r"^\* SEARCH 1$"),
+             (r"STORE 1 +FLAGS (\Seen)", "OK", "!MODSEQ"), ("EXPUNGE", "OK", "!HIGHESTMODSEQ"))
 
 
 def test_resync_after_another_programs_changes(t):
@@ -187,4 +212,5 @@ def test_resync_after_another_programs_changes(t):
         os.unlink(os.path.join(cur, by_uid[2]))
         os.rename(os.path.join(cur, by_uid[3]), os.path.join(cur, by_uid[3].split(":2,")[0] + ":2,S"))
         wait_until("the changes", lambda: c.do("NOOP").find(rb"VANISHED 2"))
-        talk(c, ("SELECT INBOX (QRESYNC (%d %d))" % (validity, start), "OK", r"VANISHED \(EARLIER\) 2$", r"FETCH \(.*UID 3"))
+        talk(c, ("SELECT INBOX (QRESYNC (%d %d))" % (validity, start), "OK", r"VANISHED \(EARLIER\) 2$",
+                 r"FETCH \(.*UID 3"))

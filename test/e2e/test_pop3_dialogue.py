@@ -59,17 +59,22 @@ def test_states(t):
     assert c.greeting.startswith("+OK ") and "<" not in c.greeting, c.greeting  # APOP is not offered
     for command in ("STAT", "LIST", "LIST 1", "UIDL", "RETR 1", "TOP 1 0", "DELE 1", "RSET", "NOOP"):
         c.talk((command, "-ERR Log in first"))
-    c.talk(("APOP anna 0123456789abcdef", "-ERR"), ("NONSENSE", "-ERR"), ("", "-ERR"), ("PASS x", "-ERR USER first"), ("USER", "-ERR"),
+    c.talk(("APOP anna 0123456789abcdef", "-ERR"), ("NONSENSE", "-ERR"), ("", "-ERR"), ("PASS x", "-ERR USER first"),
+           ("USER", "-ERR"),
            ("AUTH", "-ERR"), ("AUTH CRAM-MD5", "-ERR"), ("UTF8", "+OK"))
-    assert {"TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "UTF8", "USER", "SASL PLAIN LOGIN"} <= set(c.lines("CAPA"))
+    assert {"TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "UTF8", "USER",
+            "SASL PLAIN LOGIN"} <= set(c.lines("CAPA"))
     c.talk(("uSeR anna", "+OK"), ("pass " + SECRET, "+OK 3 messages"))  # the default domain's
     for command in ("USER anna", "PASS x", "AUTH PLAIN " + PLAIN, "STLS", "UTF8"):
         c.talk((command, "-ERR You have logged in already"))
     assert "TOP" in c.lines("CAPA")
     size = int(c.talk(("LIST 1", "+OK 1 ")).split()[2])
-    c.talk(("STAT", "+OK 3 %d" % (3 * size)), ("LIST 1", "+OK 1 %d" % size), ("UIDL 1", "+OK 1 "), ("NOOP", "+OK"), ("DELE 2", "+OK"), ("DELE 2", "-ERR"),
-           ("RETR 2", "-ERR"), ("TOP 2 1", "-ERR"), ("LIST 2", "-ERR"), ("UIDL 2", "-ERR"), ("STAT", "+OK 2 %d" % (2 * size)))
-    assert c.lines("LIST") == ["1 %d" % size, "3 %d" % size] and [line.split()[0] for line in c.lines("UIDL")] == ["1", "3"]
+    c.talk(("STAT", "+OK 3 %d" % (3 * size)), ("LIST 1", "+OK 1 %d" % size), ("UIDL 1", "+OK 1 "), ("NOOP", "+OK"),
+           ("DELE 2", "+OK"), ("DELE 2", "-ERR"),
+           ("RETR 2", "-ERR"), ("TOP 2 1", "-ERR"), ("LIST 2", "-ERR"), ("UIDL 2", "-ERR"),
+           ("STAT", "+OK 2 %d" % (2 * size)))
+    assert c.lines("LIST") == ["1 %d" % size, "3 %d" % size] and [line.split()[0] for line in c.lines("UIDL")] == ["1",
+        "3"]
     c.talk(("RSET", "+OK"), ("STAT", "+OK 3"), ("NOOP x", "+OK"), ("QUIT", "+OK"))
     assert c.last_words() == ""
     c = pop(s)
@@ -81,8 +86,10 @@ def test_numbers(t):
     s = server(t, {"limits": {"errors": 1000}})
     fill(s)
     c = pop(s).login()
-    for number in ("0", "-1", "4", "4294967296", "4294967297", "18446744073709551616", "18446744073709551617", "9" * 200, "one", "1x", "+1", "1 2", "", " ", "0x1"):
-        for command in ("RETR ", "DELE ", "LIST " if number.strip() else "RETR ", "UIDL " if number.strip() else "DELE "):
+    for number in ("0", "-1", "4", "4294967296", "4294967297", "18446744073709551616", "18446744073709551617",
+                   "9" * 200, "one", "1x", "+1", "1 2", "", " ", "0x1"):
+        for command in ("RETR ", "DELE ", "LIST " if number.strip() else "RETR ",
+                        "UIDL " if number.strip() else "DELE "):
             c.talk((command + number, "-ERR"))
         c.talk(("TOP %s 1" % number, "-ERR"))
     for lines in ("-1", "x", "", "4294967297", "18446744073709551617", "1 1"):
@@ -107,8 +114,10 @@ def test_top(t):
 def test_messages_of_all_kinds(t):
     """What is retrieved has as many octets as LIST said, whatever was stored, and its end is seen."""
     s = server(t)
-    texts = [b"Subject: no end\r\n\r\nlast", b"Subject: nothing\r\n", b"Subject: dots\r\n\r\n.\r\n..\r\n.x\r\n.", b"Subject: empty\r\n\r\n", b"\r\nno header",
-             b"Subject: long\r\n\r\n" + b"y" * 200000 + b"\r\n", b"Subject: dot at an edge\r\n\r\n" + b"z" * (65536 - 28) + b"\r\n.edge\r\n"]
+    texts = [b"Subject: no end\r\n\r\nlast", b"Subject: nothing\r\n", b"Subject: dots\r\n\r\n.\r\n..\r\n.x\r\n.",
+             b"Subject: empty\r\n\r\n", b"\r\nno header",
+             b"Subject: long\r\n\r\n" + b"y" * 200000 + b"\r\n",
+             b"Subject: dot at an edge\r\n\r\n" + b"z" * (65536 - 28) + b"\r\n.edge\r\n"]
     with client(s) as c:
         for text in texts:
             c.append("INBOX", text)
@@ -136,8 +145,10 @@ def test_login(t):
     answers(("AUTH PLAIN", "+ "), (PLAIN, "+OK"))
     answers(("AUTH LOGIN", "+ "), (b64(ANNA), "+ "), (b64(SECRET), "+OK"))
     answers(("AUTH PLAIN", "+ "), ("*", "-ERR"), ("AUTH PLAIN " + PLAIN, "+OK"))
-    answers(("AUTH PLAIN @@@", "-ERR"), ("AUTH PLAIN =", "-ERR"), ("AUTH PLAIN " + b64("\0a\0b\0c"), "-ERR"), ("NOOP", "-ERR Log in"))
-    texts = {answers(("USER " + user, "+OK"), ("PASS wrong", "-ERR [AUTH]")) for user in (ANNA, BERT, "nobody@" + DOMAIN, "x" * 200)}
+    answers(("AUTH PLAIN @@@", "-ERR"), ("AUTH PLAIN =", "-ERR"), ("AUTH PLAIN " + b64("\0a\0b\0c"), "-ERR"),
+            ("NOOP", "-ERR Log in"))
+    texts = {answers(("USER " + user, "+OK"), ("PASS wrong", "-ERR [AUTH]")) for user in (ANNA, BERT,
+        "nobody@" + DOMAIN, "x" * 200)}
     assert len(texts) == 1, texts
     c = pop(s)
     for n in range(3):
