@@ -112,8 +112,9 @@ struct folder {
     uint32_t uidnext;  /* the next to give */
     uint32_t reserved; /* UIDs below it are safe to give: the uidnext of facteur-uidvalidity */
     uint32_t row_next; /* uidnext as it stands in the row: a ",U=" below it whose row is not there has gone */
-    uint32_t named_below; /* names can carry UIDs below it without having a row: a former life, or lost rows, gave them */
-    bool partial;      /* rows are being made from the files: row_next is 1, and 0 in the row, until all are there */
+    uint32_t
+        named_below; /* names can carry UIDs below it without having a row: a former life, or lost rows, gave them */
+    bool partial;    /* rows are being made from the files: row_next is 1, and 0 in the row, until all are there */
     uint32_t first_recent;
     uint64_t modseq;        /* the highest given */
     uint64_t vanished_from; /* expunges up to it are not in the table any more */
