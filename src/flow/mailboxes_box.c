@@ -36,6 +36,30 @@ struct open_mailbox *mailbox_opened(struct account *a, uint32_t folder)
     return NULL;
 }
 
+static bool is_in(struct slice name, struct slice above)
+{
+    return slice_eq(slice_head(name, above.n), above) && (name.n == above.n || name.p[above.n] == '/');
+}
+
+/* Otherwise whoever selects the old name, which may be another folder's by then, would get this one. */
+void boxes_rename(struct account *a, struct slice from, struct slice to)
+{
+    LIST_EACH (l, &a->boxes) {
+        struct open_mailbox *b = LIST_ENTRY(l, struct open_mailbox, link);
+        struct slice name = slice_str(b->name), rest = slice_skip(name, from.n);
+        char *now;
+
+        if (!is_in(name, from))
+            continue;
+        now = mem_zero(to.n + rest.n + 1);
+        memcpy(now, to.p, to.n);
+        if (rest.n > 0)
+            memcpy(now + to.n, rest.p, rest.n);
+        mem_free(b->name);
+        b->name = now;
+    }
+}
+
 struct open_mailbox *box_new(struct account *a, struct slice name)
 {
     struct open_mailbox *b = mem_zero(sizeof *b);

@@ -142,6 +142,8 @@ static void settle(struct account *a, struct account_job *j)
     if (j->box != NULL) /* jobs of this module apply them themselves */
         box_apply(j->box, &j->changes, origin, j->silent);
     box_apply(j->folder2 != 0 ? mailbox_opened(a, j->folder2) : NULL, &j->changes2, NULL, false);
+    if (j->renamed_to.n > 0)
+        boxes_rename(a, j->renamed, j->renamed_to);
     j->started_again = j->held = false;
     a->settling = j;
     if (goes_on(j))

@@ -14,7 +14,7 @@ struct folder_job {
     struct arena arena;
     struct slice name, to;
     enum index_special special;
-    struct index_folder folder; /* the one that was there before (DELETE, RENAME), or that was made */
+    struct index_folder folder; /* the one that was there before (DELETE), or that was made */
 };
 
 static int run_folder(struct account_job *aj, struct index *x)
@@ -29,13 +29,18 @@ static int run_folder(struct account_job *aj, struct index *x)
         TRY(index_folder(x, j->name, &j->folder, &aj->err));
         return index_delete(x, j->name, &aj->err);
     case IMAP_RENAME:
-        return index_rename(x, j->name, j->to, &aj->err);
+        TRY(index_rename(x, j->name, j->to, &aj->err));
+        if (!slice_iis(j->name, "INBOX")) { /* which stays, only its messages go */
+            aj->renamed = j->name;
+            aj->renamed_to = j->to;
+        }
+        return DONE;
     default:
         return index_subscribe(x, j->name, j->verb == IMAP_SUBSCRIBE, &aj->err);
     }
 }
 
-/* The sessions on a mailbox that is no more, or has another name now, are told so. */
+/* The sessions on a mailbox that is no more are told so. */
 static void mark_gone(struct imap_session *s, const struct folder_job *j)
 {
     struct open_mailbox *box = j->verb == IMAP_DELETE ? mailbox_opened(s->account, j->folder.id) : NULL;
