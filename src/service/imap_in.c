@@ -5,6 +5,7 @@
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 enum { OUT_MAX = 1024 * 1024, OUT_FLUSH = 32 * 1024 };
@@ -244,8 +245,6 @@ static void run(void *world, const struct imap_command *c)
     struct imap_session *s = world;
 
     s->command = c;
-    if (c->enable != 0) /* a command with a CONDSTORE parameter (RFC 7162 section 3.1) */
-        imap_server_enable(s->proto, c->enable);
     turn_on(s, c);
     if (s->box != NULL && s->box->gone) {
         imap_in_unselect(s);
@@ -313,6 +312,19 @@ void imap_in_done(struct imap_session *s, struct imap_result r)
     s->paused = NULL;
     imap_server_done(s->proto, &r);
     peer_sync_input(&s->peer);
+}
+
+struct imap_result imap_in_failed(const struct imap_session *s, int code, const struct err *e)
+{
+    static const int usual[] = { -ENOENT, -EEXIST, -EDQUOT, -EPERM, -EINVAL, -ENOTSUP };
+
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        if (code == usual[i])
+            return imap_result_of_error(code);
+    LOG(ERROR, "mailbox-failed", kv_str("session", s->peer.client.session),
+        kv_str("user", s->peer.client.user != NULL ? s->peer.client.user->name : ""),
+        kv_str("reason", e->text[0] != '\0' ? e->text : err_text(code)));
+    return imap_result_of_error(code);
 }
 
 void imap_in_start(struct imap_session *s, struct account_job *j, bool box)

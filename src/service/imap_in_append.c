@@ -255,7 +255,7 @@ static void append_done(void *owner, struct account_job *aj)
     else if (aj->code == -EDQUOT)
         imap_in_done(s, imap_no("OVERQUOTA", "The mailbox is full (quota of the account)"));
     else if (aj->code < 0)
-        imap_in_done(s, imap_result_of_error(aj->code));
+        imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
     else
         appended(s, j);
 }

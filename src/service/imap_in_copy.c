@@ -66,7 +66,7 @@ static void copy_done(void *owner, struct account_job *aj)
     else if (aj->code == -ENOENT && j->target.id == 0)
         imap_in_done(s, imap_no("TRYCREATE", "There is no such mailbox"));
     else if (aj->code < 0)
-        imap_in_done(s, imap_result_of_error(aj->code));
+        imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
     else
         copied(s, j);
 }

@@ -50,9 +50,9 @@ static void mark_gone(struct imap_session *s, const struct folder_job *j)
 }
 
 /* What a person can mend is said in the words of the store; the rest by its code. */
-static struct imap_result failed(const struct account_job *aj)
+static struct imap_result failed(const struct imap_session *s, const struct account_job *aj)
 {
-    struct imap_result r = imap_result_of_error(aj->code);
+    struct imap_result r = imap_in_failed(s, aj->code, &aj->err);
 
     if (aj->code == -EINVAL || aj->code == -EPERM || aj->code == -EEXIST || aj->code == -ENOENT ||
         aj->code == -EDQUOT || aj->code == -ENOTSUP) {
@@ -83,7 +83,7 @@ static void folder_done(void *owner, struct account_job *aj)
         return;
     }
     if (aj->code < 0) {
-        imap_in_done(s, failed(aj));
+        imap_in_done(s, failed(s, aj));
         return;
     }
     mark_gone(s, j);
@@ -151,7 +151,7 @@ static void quota_done(void *owner, struct account_job *aj)
     const struct quota_job *j = LIST_ENTRY(aj, struct quota_job, aj);
 
     if (aj->code < 0) {
-        imap_in_done(s, imap_result_of_error(aj->code));
+        imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
         return;
     }
     (void)!buf_addf(&s->out, "* QUOTA \"\" (STORAGE %llu %llu)\r\n", (unsigned long long)((j->used + 1023) / 1024),

@@ -123,7 +123,7 @@ static void status_done(void *owner, struct account_job *aj)
     }
     if (aj->code < 0) {
         imap_in_done(s, aj->code == -ENOENT ? imap_no("NONEXISTENT", "There is no such mailbox")
-                                            : imap_result_of_error(aj->code));
+                                            : imap_in_failed(s, aj->code, &aj->err));
         return;
     }
     write_status(&s->out, j->name, imap_server_names_utf8(s->proto), s->command->status, &j->status,
@@ -292,7 +292,7 @@ static void list_done(void *owner, struct account_job *aj)
     if (aj->code == MORE)
         imap_in_continue(s, aj);
     else
-        imap_in_done(s, aj->code < 0 ? imap_result_of_error(aj->code)
+        imap_in_done(s, aj->code < 0 ? imap_in_failed(s, aj->code, &aj->err)
                                      : imap_ok("%s completed", j->lsub ? "LSUB" : "LIST"));
 }
 

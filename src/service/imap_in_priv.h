@@ -32,6 +32,8 @@ struct imap_session {
 
 /* Ends the command under way: news, then the tagged reply. */
 void imap_in_done(struct imap_session *s, struct imap_result r);
+/* The result of a failure; what a client cannot have caused is logged with its reason. */
+struct imap_result imap_in_failed(const struct imap_session *s, int code, const struct err *e);
 void imap_in_send(struct imap_session *s, struct slice octets);
 void imap_in_flush(struct imap_session *s); /* sends `out`; imap_in_done does it too */
 /* Starts a job on the session's account whose changes are the selected mailbox's (box true). */

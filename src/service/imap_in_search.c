@@ -379,7 +379,7 @@ static void search_done(void *owner, struct account_job *aj)
     if (aj->code < 0) {
         if ((s->command->search.returns & RETURN_SAVE) != 0)
             ranges_clear(&s->saved);
-        imap_in_done(s, imap_result_of_error(aj->code));
+        imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
         return;
     }
     if (j->verb == IMAP_SEARCH)

@@ -141,11 +141,10 @@ static void opened(void *owner, int code, struct open_mailbox *box, const struct
     struct imap_session *s = owner;
     const struct imap_command *c = s->command;
 
-    (void)e;
     if (code < 0) {
         imap_server_selected(s->proto, false, false);
         imap_in_done(s,
-                     code == -ENOENT ? imap_no("NONEXISTENT", "There is no such mailbox") : imap_result_of_error(code));
+                     code == -ENOENT ? imap_no("NONEXISTENT", "There is no such mailbox") : imap_in_failed(s, code, e));
         return;
     }
     s->box = box;
@@ -228,7 +227,7 @@ static void expunge_done(void *owner, struct account_job *aj)
         return;
     }
     if (aj->code < 0) {
-        imap_in_done(s, imap_result_of_error(aj->code));
+        imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
         return;
     }
     if (s->command->verb == IMAP_CLOSE) {

@@ -122,7 +122,7 @@ static void store_done(void *owner, struct account_job *aj)
         return;
     }
     if (aj->code < 0) {
-        imap_in_done(s, imap_result_of_error(aj->code));
+        imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
         return;
     }
     buf_init(&kept, 1024 * 1024);
