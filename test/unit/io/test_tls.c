@@ -431,36 +431,50 @@ static void s_client(struct visits *v, const char *more, struct buf *out)
     buf_clear(&v->ends[before].in);
 }
 
-static void openssl_can_talk_to_us_and_resume(void **state)
+static void talk_and_resume(struct certs *c, const char *option, const char *version)
 {
-    struct certs *c = *state;
     struct visits v = { .c = c };
     const struct listener_options options = { .reuse = true, .fd = -1 };
     struct buf out;
     struct err e;
-    char more[512], session[96];
+    char more[512], session[96], want[32];
 
-    if (!have_openssl())
-        skip();
     buf_init(&out, 1024 * 1024);
     (void)snprintf(session, sizeof session, "%s/session", c->dir);
     assert_int_equal(listener_new(c->p->loop, loopback(), &options, on_visit, &v, &v.l, &e), 0);
-    (void)snprintf(more, sizeof more, "-tls1_2 -alpn imap -servername www.example.net -CAfile %s -sess_out %s",
+    (void)snprintf(more, sizeof more, "%s -alpn imap -servername www.example.net -CAfile %s -sess_out %s", option,
                    c->cert_b, session);
     s_client(&v, more, &out);
     assert_non_null(strstr(buf_cstr(&out), "221 bye"));
     assert_non_null(strstr(buf_cstr(&out), "Verify return code: 0"));
-    assert_non_null(strstr(buf_cstr(&out), "New, TLSv1.2"));
+    (void)snprintf(want, sizeof want, "New, %s", version);
+    assert_non_null(strstr(buf_cstr(&out), want));
     assert_string_equal(v.ends[0].info.alpn, "imap");
     assert_string_equal(v.ends[0].info.sni, "www.example.net");
-    (void)snprintf(more, sizeof more, "-tls1_2 -alpn imap -servername www.example.net -CAfile %s -sess_in %s",
+    (void)snprintf(more, sizeof more, "%s -alpn imap -servername www.example.net -CAfile %s -sess_in %s", option,
                    c->cert_b, session);
     s_client(&v, more, &out);
-    assert_non_null(strstr(buf_cstr(&out), "Reused, TLSv1.2"));
+    (void)snprintf(want, sizeof want, "Reused, %s", version);
+    assert_non_null(strstr(buf_cstr(&out), want));
     assert_non_null(strstr(buf_cstr(&out), "221 bye"));
+    assert_string_equal(v.ends[1].info.alpn, "imap");
     listener_close(&v.l);
     (void)unlink(session);
     buf_clear(&out);
+}
+
+static void openssl_can_talk_to_us_and_resume(void **state)
+{
+    if (!have_openssl())
+        skip();
+    talk_and_resume(*state, "-tls1_2", "TLSv1.2");
+}
+
+static void and_in_tls_1_3(void **state)
+{
+    if (!have_openssl() || strstr(tls_library(), " 2.") != NULL) /* mbedTLS 2 has no TLS 1.3 */
+        skip();
+    talk_and_resume(*state, "-tls1_3", "TLSv1.3");
 }
 
 int main(void)
@@ -479,6 +493,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_files_are_named, open_certs, shut_certs),
         cmocka_unit_test_setup_teardown(a_system_without_authorities, open_certs, shut_certs),
         cmocka_unit_test_setup_teardown(openssl_can_talk_to_us_and_resume, open_certs, shut_certs),
+        cmocka_unit_test_setup_teardown(and_in_tls_1_3, open_certs, shut_certs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
