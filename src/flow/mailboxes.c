@@ -98,8 +98,9 @@ struct account *account_open(struct mailboxes *m, const char *user, uint64_t quo
 
     if (a == NULL) {
         a = account_new(m, user);
-        a->options = m->options;
-        a->options.quota = quota;
+        a->wanted = m->options;
+        a->wanted.quota = quota;
+        a->options = a->wanted;
     }
     account_ref(a);
     return a;
@@ -188,11 +189,23 @@ struct mailboxes *mailboxes_new(struct flow *f,
 
 void mailboxes_configure(struct mailboxes *m, const struct config *config)
 {
+    struct slice key;
+    size_t cursor = 0;
+    void *value;
+
     m->options.keywords = config->limits.keywords < KEYWORDS_MAX ? config->limits.keywords : KEYWORDS_MAX;
     m->options.folders = config->limits.mailboxes;
     m->options.uid_block = RESERVE_AHEAD;
     m->options.search = config->imap.search_index;
     m->options.search_max = config->imap.search_size;
+    while (map_each(&m->accounts, &cursor, &key, &value)) {
+        struct account *a = value;
+        const struct conf_user *user = config_user(config, a->user);
+        uint64_t quota = user != NULL ? user->quota : a->wanted.quota;
+
+        a->wanted = m->options;
+        a->wanted.quota = quota;
+    }
 }
 
 void mailboxes_stop(struct mailboxes *m, void (*done)(void *owner), void *owner)

@@ -31,6 +31,7 @@ static void lane_run(struct job *job)
         j->code = a->open_code;
         return;
     }
+    index_set_limits(a->index, &a->options);
     j->code = j->run(j, a->index);
     j->rebuilt = index_was_rebuilt(a->index);
 }
@@ -47,6 +48,7 @@ static void run_now(struct account *a)
     list_unlink(&a->quiet_link);
     a->rested = a->resting;
     a->busy = true;
+    a->options = a->wanted;
     a->job.run = lane_run;
     a->job.drop = lane_finished;
     job_start(a->m->f->pool, JOB_MAILBOX, NULL, &a->job);

@@ -57,7 +57,8 @@ struct account {
     char *user;
     struct maildirs *maildirs;
     const char *state;
-    struct index_options options;
+    struct index_options options; /* of the job that runs, and wanted of the next */
+    struct index_options wanted;
     struct index *index;   /* the lane's; NULL: the next job opens it */
     unsigned users;        /* account_open, mailboxes in use and jobs */
     struct link boxes;     /* struct open_mailbox that can be shared */

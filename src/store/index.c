@@ -106,6 +106,13 @@ int index_open(struct maildirs *m, const char *state, const char *user, const st
     return 0;
 }
 
+void index_set_limits(struct index *x, const struct index_options *o)
+{
+    x->options.quota = o->quota;
+    x->options.keywords = o->keywords;
+    x->options.folders = o->folders;
+}
+
 /* UIDs of a block that were not used may be given after all: then none is left out. */
 static void give_back_uids(struct index *x)
 {

@@ -232,6 +232,11 @@ def test_quotas(t):
         talk(c, ("SELECT INBOX", "OK"), ("COPY 1 Sent", "OK"), ("COPY 1 Sent", "NO", r"\[OVERQUOTA\]"),
              ("MOVE 1 Trash", "OK"),  # nothing more is used by it
              ("STATUS Sent (MESSAGES)", "OK", "MESSAGES 1"))
+        s.reload(users={ANNA: {"quota": "1 MiB"}})  # is true at once, also for who is there
+        c.append("Sent", b"Subject: x\r\n\r\n" + b"x" * 12000)
+        with client(s) as late:
+            late.append("Sent", b"Subject: x\r\n\r\n" + b"x" * 30000)
+            talk(late, ('GETQUOTA ""', "OK", r" 1024\)"))
     s = server(t, name="free")
     with client(s) as c:
         talk(c, ("GETQUOTAROOT INBOX", "OK", r'^\* QUOTAROOT "?INBOX"?$', "!STORAGE"), ('GETQUOTA ""', "NO"))

@@ -54,6 +54,8 @@ struct index_options {
 
 int index_open(struct maildirs *m, const char *state, const char *user, const struct index_options *o,
                struct index **ret, struct err *e) MUST_USE;
+/* From now on quota and the limits of keywords and folders are those of `o`; the rest is as it was opened with. */
+void index_set_limits(struct index *x, const struct index_options *o);
 void index_close(struct index **x); /* notes exact UIDNEXTs, so that none are skipped */
 /* Nobody will ask for a while: gives back memory and descriptors (the database is closed); the next call takes them
  * again, in less than a millisecond. Nothing while a sync is between two slices. */
