@@ -385,6 +385,18 @@ int imap_in_set_uids(struct imap_session *s, const struct imap_set *set, bool ui
     return r;
 }
 
+bool imap_in_has_ghosts(const struct imap_session *s, const struct ranges *uids)
+{
+    for (size_t i = 0; i < s->view.ghosts.set.count; i++) {
+        struct range gone = s->view.ghosts.set.items[i];
+
+        for (uint32_t uid = gone.from; uid <= gone.to && uid != 0; uid++)
+            if (ranges_has(uids, uid))
+                return true;
+    }
+    return false;
+}
+
 int imap_in_uids(struct imap_session *s, const struct imap_command *c, struct ranges *ret, bool *ret_beyond)
 {
     return imap_in_set_uids(s, &c->set, c->uid, ret, ret_beyond);

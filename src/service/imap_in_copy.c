@@ -85,7 +85,7 @@ static void copy_drop(struct account_job *aj)
 void imap_in_copy(struct imap_session *s, const struct imap_command *c)
 {
     struct copy_job *j;
-    bool beyond = false;
+    bool beyond = false, ghosts;
     int r;
 
     if (c->verb == IMAP_MOVE && s->view.read_only) {
@@ -100,12 +100,14 @@ void imap_in_copy(struct imap_session *s, const struct imap_command *c)
     j->aj.done = copy_done;
     j->aj.drop = copy_drop;
     r = imap_in_uids(s, c, &j->uids, &beyond);
-    if (r == 0 && !beyond && j->uids.count > 0) {
+    ghosts = r == 0 && !c->uid && imap_in_has_ghosts(s, &j->uids);
+    if (r == 0 && !beyond && !ghosts && j->uids.count > 0) {
         imap_in_start(s, &j->aj, true);
         return;
     }
     copy_drop(&j->aj);
     imap_in_done(s, r < 0    ? imap_result_of_error(r)
                     : beyond ? imap_bad("There are no such message numbers")
+                    : ghosts ? imap_no("EXPUNGEISSUED", "Some of these messages have been expunged")
                              : imap_ok("Completed, no such messages"));
 }

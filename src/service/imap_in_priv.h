@@ -46,6 +46,8 @@ void imap_in_continue(struct imap_session *s, struct account_job *j);
 int imap_in_uids(struct imap_session *s, const struct imap_command *c, struct ranges *ret, bool *ret_beyond) MUST_USE;
 int imap_in_set_uids(struct imap_session *s, const struct imap_set *set, bool uid, struct ranges *ret,
                      bool *ret_beyond) MUST_USE;
+/* Whether some of them have gone, and this client has not been told yet: it named them by number (RFC 2180 section 4). */
+bool imap_in_has_ghosts(const struct imap_session *s, const struct ranges *uids);
 /* Untagged news; `may_expunge` false keeps sequence numbers. */
 void imap_in_news(struct imap_session *s, bool may_expunge);
 void imap_in_changed(struct mailbox_view *v); /* the view's on_change */

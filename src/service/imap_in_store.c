@@ -14,6 +14,7 @@ struct store_job {
     struct slice *keywords;   /* names, until their bits are known */
     size_t keyword_count;
     bool loud;   /* not .SILENT: each message is answered */
+    bool ghosts; /* some of those named by number have gone */
     bool beyond; /* sequence numbers that are not there were named */
     struct arena arena;
 };
@@ -125,6 +126,8 @@ static void store_done(void *owner, struct account_job *aj)
         imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
         return;
     }
+    if (j->ghosts && j->kept.count == 0)
+        r = imap_no("EXPUNGEISSUED", "Some of these messages have been expunged");
     buf_init(&kept, 1024 * 1024);
     if (j->kept.count > 0) {
         tell_kept(s, j, &kept);
@@ -161,6 +164,7 @@ void imap_in_store(struct imap_session *s, const struct imap_command *c)
     j->aj.done = store_done;
     j->aj.drop = store_drop;
     r = imap_in_uids(s, c, &j->uids, &j->beyond);
+    j->ghosts = r == 0 && !c->uid && imap_in_has_ghosts(s, &j->uids);
     if (r < 0 || j->beyond || j->uids.count == 0) {
         bool beyond = j->beyond;
 

@@ -75,9 +75,10 @@ def test_other_programs_change_the_files(t):
         first, second = sorted(os.listdir(cur), key=lambda name: int(re.search(r",U=(\d+)", name).group(1)))
         os.rename(os.path.join(cur, first), os.path.join(cur, first.split(":2,")[0] + ":2,FS"))
         os.unlink(os.path.join(cur, second))
-        with open(os.path.join(s.maildir(), "new", "1700000000.M1P1.elsewhere"), "w") as out:
+        with open(os.path.join(s.maildir(), "tmp", "1700000000.M1P1.elsewhere"), "w") as out:
             out.write("Subject: dropped in\n\nby another program\n")
         os.chmod(out.name, 0o666)
+        os.rename(out.name, out.name.replace("/tmp/1700000000", "/new/1700000000"))
 
         def seen():
             c.do("NOOP")
@@ -197,3 +198,16 @@ def test_alpn(t):
     assert talk_to("pop3", "pop3").startswith(b"+OK")
     assert not talk_to("imap", "http/1.1") and not talk_to("imap", "smtp") and not talk_to("pop3", "imap")
     assert talk_to("imap", "http/1.1", "imap").startswith(b"* OK")
+
+
+def test_numbers_of_expunged_messages(t):
+    s = server(t)
+    with client(s, select="INBOX") as one, client(s, select="INBOX") as two:
+        for n in range(3):
+            one.append("INBOX", message("m%d" % n))
+        two.do("NOOP")
+        one.do(r"STORE 2 +FLAGS.SILENT (\Deleted)")
+        one.do("EXPUNGE")
+        assert b"[EXPUNGEISSUED]" in two.do(r"STORE 1:3 +FLAGS (\Seen)", "NO").final
+        assert one.do("FETCH 1:* FLAGS").find(rb"^\* 2 FETCH .*\\Seen"), "the others have it"
+        assert two.do("UID COPY 1:3 Archive").final.find(b"COPYUID") > 0
