@@ -60,6 +60,8 @@ struct imap_result imap_result_of_error(int code)
         { -ENOSPC, "UNAVAILABLE", "No room at the moment; try again later" },
         { -EFBIG, "UNAVAILABLE", "No room at the moment; try again later" },
         { -EIO, "UNAVAILABLE", "The mail store is not available; try again later" },
+        { -EBADMSG, "UNAVAILABLE", "The mail store is not available; try again later" }, /* could not be made anew */
+        { -EROFS, "UNAVAILABLE", "The mail store is not available; try again later" },
         { -EAGAIN, "UNAVAILABLE", "Not at the moment; try again later" },
         { -EBUSY, "UNAVAILABLE", "Not at the moment; try again later" },
         { -EMFILE, "UNAVAILABLE", "Not at the moment; try again later" },
