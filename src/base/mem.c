@@ -1,5 +1,6 @@
 #include "facteur/base/mem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,4 +79,11 @@ void mem_free_secret(void *p, size_t n)
         return;
     explicit_bzero(p, n);
     free(p);
+}
+
+void mem_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }

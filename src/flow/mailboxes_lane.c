@@ -20,6 +20,8 @@ static void lane_run(struct job *job)
     }
     if (a->resting) {
         index_rest(a->index);
+        if (a->trims)
+            mem_trim();
         return;
     }
     a->open_code = 0;
@@ -71,8 +73,15 @@ static void fall_quiet(struct account *a)
 
 void lane_rest(struct account *a)
 {
+    struct mailboxes *m = a->m;
+    int64_t now = clock_mono_ms();
+
     account_ref(a);
     a->resting = true;
+    list_unlink(&a->quiet_link);
+    a->trims = list_empty(&m->quiet) || now - m->trimmed_ms >= MAILBOXES_REST_MS;
+    if (a->trims)
+        m->trimmed_ms = now;
     run_now(a);
 }
 

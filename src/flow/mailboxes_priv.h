@@ -40,6 +40,7 @@ struct mailboxes {
     unsigned idle_count;
     struct link idle_boxes; /* the same for mailboxes of accounts in use */
     struct link quiet;      /* accounts whose lane has nothing to do and whose index does not rest yet */
+    int64_t trimmed_ms;
     struct timer *linger;
     struct link background;  /* accounts with work that nobody waits for */
     bool background_running; /* one of them is at it */
@@ -75,6 +76,7 @@ struct account {
     int64_t written_us;           /* when a job that may give UIDs last ran */
     bool busy, closing, resting;  /* a job runs; it is the one that closes the index, or lays it to rest */
     bool rested;                  /* nothing has run since */
+    bool trims;                   /* memory is given back after it: with the last of many */
     int open_code;                /* a result of the job */
 };
 

@@ -21,4 +21,8 @@ void mem_free(void *p);                 /* NULL is fine */
 /* Overwrites and frees a secret of n octets; NULL is fine. */
 void mem_free_secret(void *p, size_t n);
 
+/* Gives freed pages back to the system, which free() does not where something above them is still in use. Takes
+ * milliseconds: after much has been freed. */
+void mem_trim(void);
+
 #endif
