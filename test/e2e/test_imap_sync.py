@@ -54,6 +54,9 @@ def test_condstore(t):
         answer = c.do(r"STORE 3 +FLAGS.SILENT (\Deleted)")
         assert answer.find(rb"3 FETCH \(.*MODSEQ \(\d+\)"), answer  # RFC 7162 3.1.3: also with .SILENT
         c.do("EXPUNGE")
+    with client(s) as c:  # RFC 7162 3.1.2: what turns it on is answered with where the mailbox is, once
+        talk(c, ("SELECT INBOX", "OK"), ("FETCH 1 (MODSEQ)", "OK", r"^\* OK \[HIGHESTMODSEQ \d+\]"),
+             ("FETCH 1 (MODSEQ)", "OK", "!HIGHESTMODSEQ"))
     with client(s) as c:
         talk(c, ("ENABLE CONDSTORE", "OK", r"^\* ENABLED CONDSTORE$"),
              ("ENABLE CONDSTORE NONSENSE", "OK", r"^\* ENABLED$"), ("SELECT INBOX", "OK", r"HIGHESTMODSEQ"),
