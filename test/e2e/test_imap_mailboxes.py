@@ -57,21 +57,6 @@ def test_renamed_while_open(t):
         talk(other, ("NOOP", "OK", r"^\* 1 FETCH .*Flagged"), ("SELECT new/below", "OK"))
 
 
-def test_renamed_while_open(t):
-    """The old name is nobody's, or another mailbox's; who has the renamed one open stays in it."""
-    s = server(t)
-    with client(s) as c, client(s) as other:
-        c.do("CREATE old")
-        c.do("CREATE old/below")
-        c.append("old", b"Subject: moves\r\n\r\n")
-        talk(other, ("SELECT old/below", "OK"), ("SELECT old", "OK"))
-        talk(c, ("SELECT old", "OK"), ("SELECT INBOX", "OK"), ("RENAME old new", "OK"),
-             ("SELECT old", "NO", r"\[NONEXISTENT\]"), ("SELECT old/below", "NO", r"\[NONEXISTENT\]"),
-             ("CREATE old", "OK"), ("SELECT old", "OK", r"^\* 0 EXISTS"),
-             ("SELECT new", "OK", r"^\* 1 EXISTS"), (r"STORE 1 +FLAGS (\Flagged)", "OK"))
-        talk(other, ("NOOP", "OK", r"^\* 1 FETCH .*Flagged"), ("SELECT new/below", "OK"))
-
-
 def test_open_mailboxes_that_go(t):
     s = server(t)
     with client(s) as c, client(s) as other:
