@@ -155,6 +155,9 @@ if selected crash; then
     stage "crash ($crash_rounds rounds of kill -9)"
     need_release && check crash python3 -B test/crash/crash.py --binary build/release/facteur --rounds "$crash_rounds"
     tail -n 12 build/crash.log 2>/dev/null
+    need_release && check imap_crash python3 -B test/crash/imap_crash.py --binary build/release/facteur \
+        --rounds "$crash_rounds"
+    tail -n 12 build/imap_crash.log 2>/dev/null
 fi
 
 if selected fault; then
@@ -162,6 +165,9 @@ if selected fault; then
     need_release && check fault python3 -B test/fault/fault.py --binary build/release/facteur \
         --library build/debug/test/fault/faultfs.so --rounds "$fault_rounds"
     tail -n 12 build/fault.log 2>/dev/null
+    need_release && check imap_fault python3 -B test/fault/imap_fault.py --binary build/release/facteur \
+        --library build/debug/test/fault/faultfs.so --rounds "$fault_rounds"
+    tail -n 12 build/imap_fault.log 2>/dev/null
 fi
 
 if selected fuzz; then
