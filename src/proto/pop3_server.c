@@ -24,7 +24,7 @@ static void pop3_go(struct pop3_server *s, enum pop3_state to)
 
 /* --- replies --- */
 
-static void say_line(struct pop3_server *s, const char *prefix, const char *fmt, va_list args)
+static void PRINTF_LIKE(3, 0) say_line(struct pop3_server *s, const char *prefix, const char *fmt, va_list args)
 {
     char line[POP3_LINE];
     int n = snprintf(line, sizeof line, "%s", prefix);

@@ -75,7 +75,7 @@ static void deliver(struct maildir_delivery *d)
 
 static int count(const char *part)
 {
-    char path[1024];
+    char path[256];
 
     (void)snprintf(path, sizeof path, ANNA "/%s", part);
     return dir_count(in_dir(&state, path), NULL);
@@ -91,7 +91,7 @@ static void check_content(const char *path)
 
 static void move(const char *from, const char *to)
 {
-    char a[1024], b[1024];
+    char a[2048], b[2048];
 
     (void)snprintf(a, sizeof a, "%s/" ANNA "/%s", state.path, from);
     (void)snprintf(b, sizeof b, "%s/" ANNA "/%s", state.path, to);
