@@ -34,6 +34,7 @@ from lib import HOST
 MIB = 1 << 20
 BEGIN, END = "<!-- begin of IMAP measured -->", "<!-- end of IMAP measured -->"
 HEAD = ("case", "facteur", "Dovecot", "ratio", "target", "reached")
+REST = 15  # seconds until what is measured as idle has been so for a while
 PER_USER = 4  # idle connections of one user, as with two phones and two desktops
 ENVELOPES = "FETCH 1:* (UID FLAGS ENVELOPE)"
 CASES = ("fetch10k", "fetch100k", "body", "store", "expunge", "search", "append", "login", "arrival", "memory",
@@ -254,6 +255,7 @@ class Bench:
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             for count in counts:
                 clients += pool.map(connect, range(len(clients), count))
+                time.sleep(REST)
                 rig.quiesce(server, 20)
                 now = measure.memory_octets(server.pid)
                 result[count] = [(now[i] - first[i]) / count / 1024 for i in (0, 1)]
