@@ -11,9 +11,24 @@ import subprocess
 from lib import ANNA, HOST, ORDINARY, PASSWORDS, ROOT, Server, Skip, give, listener
 
 DOVECOT = "/usr/lib/dovecot/imap"
+CONFIG_2_3 = """mail_location = maildir:%(folder)s/M
+log_path = %(folder)s/dovecot.log
+mail_privileged_group =
+"""
+CONFIG_2_4 = """dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+mail_driver = maildir
+mail_path = %(folder)s/M
+log_path = %(folder)s/dovecot.log
+mail_privileged_group =
+import_environment {
+  USER = nobody
+  HOME = %(folder)s
+}
+"""
 FIRST = 1700000000  # INTERNALDATE of the first message; each is an hour after the one before it
 
-# (items, messages): why ours is another answer than Dovecot 2.3's; both are patterns for the whole name.
+# (items, messages): why ours is another answer than Dovecot's; both are patterns for the whole name.
 DIFFERENCES = {
     (r"BODY(STRUCTURE)?", r"type-(?!message).*|multipart-digest"):
         "RFC 2045 5.2: a Content-Type that cannot be read is text/plain",
@@ -30,6 +45,16 @@ DIFFERENCES = {
     (r"BINARY.*", r"message-base64|message-no-version-inside|real-newsletter"):
         "RFC 3516 4.2: the section is decoded, not the parts inside it",
 }
+DIFFERENCES_2_4 = {
+    (r"BODYSTRUCTURE", r"disposition-2231.*|real-newsletter"):
+        "RFC 9051 7.5.2: parameters as they are written; 2.4 gives what RFC 2231 makes of them",
+}
+
+
+def is_2_4():
+    version = subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=True).stdout
+    return not version.startswith("2.3.")
+
 
 
 # --- what IMAP answers, as Python values
@@ -121,7 +146,7 @@ def dovecot(folder):
     """Dovecot on the Maildir folder/M, logged in."""
     config = os.path.join(folder, "dovecot.conf")
     with open(config, "w", encoding="utf-8") as out:
-        out.write("mail_location = maildir:~/M\nlog_path = %s/dovecot.log\nmail_privileged_group =\n" % folder)
+        out.write((CONFIG_2_4 if is_2_4() else CONFIG_2_3) % {"folder": folder})
     process = subprocess.Popen([DOVECOT, "-c", config], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                env=dict(os.environ, HOME=folder, USER="nobody"), **ORDINARY)
     return process, Imap(process.stdout, process.stdin)
@@ -268,14 +293,15 @@ def run(t, messages):
 
 def judge(found):
     """What DIFFERENCES does not explain, and what it explains in vain."""
+    differences = {**DIFFERENCES, **(DIFFERENCES_2_4 if is_2_4() else {})}
     used = set()
     left = []
     for item, name, text in found:
-        keys = [key for key in DIFFERENCES if re.fullmatch(key[0], item) and re.fullmatch(key[1], name)]
+        keys = [key for key in differences if re.fullmatch(key[0], item) and re.fullmatch(key[1], name)]
         used.update(keys)
         if not keys:
             left.append(text)
-    return left, [key for key in DIFFERENCES if key not in used]
+    return left, [key for key in differences if key not in used]
 
 
 def corpus():
