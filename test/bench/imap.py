@@ -77,8 +77,11 @@ class Bench:
             for server in found:
                 rig.quiesce(server)
             yield found
-            stalls = found[0].stalls()
-            self.stalls.append([stalls["longest_us"] / 1000, stalls["over_50_ms"], key, stalls["longest_what"]])
+            self.stalled(key, found[0])
+
+    def stalled(self, key, facteur):
+        stalls = facteur.stalls()
+        self.stalls.append([stalls["longest_us"] / 1000, stalls["over_50_ms"], key, stalls["longest_what"]])
 
     # --- rows
 
@@ -275,6 +278,8 @@ class Bench:
                 for user in users:
                     server.prepare(user)
                 found[server.name] = self.hold(server, counts, tls)
+                if server.name == "facteur":
+                    self.stalled(key, server)
                 server.stop()
                 if server.name == "facteur":
                     server.server.start()
