@@ -211,8 +211,8 @@ static bool earlier_fresh(const struct earlier *list, uint64_t id)
     return list != NULL && id >= list->from && clock_mono_ms() - list->read_ms <= MAILBOX_EARLIER_MS;
 }
 
-bool earlier_find(struct maildirs *m, struct opened *box, uint64_t id, uint32_t seq, bool *ret_in_cur,
-                  char name[MAILDIR_NAME])
+static bool look_up(struct maildirs *m, struct opened *box, uint64_t id, uint32_t seq, bool again, bool *ret_in_cur,
+                    char name[MAILDIR_NAME])
 {
     struct delivery_key key = { id, seq };
     struct earlier *fresh = NULL;
@@ -220,7 +220,7 @@ bool earlier_find(struct maildirs *m, struct opened *box, uint64_t id, uint32_t 
     bool found = false;
 
     (void)pthread_mutex_lock(&m->lock);
-    if (!earlier_fresh(box->earlier, id)) {
+    if (again || !earlier_fresh(box->earlier, id)) {
         (void)pthread_mutex_unlock(&m->lock);
         fresh = earlier_read(m, box->user, id); /* long: not under the lock */
         (void)pthread_mutex_lock(&m->lock);
@@ -234,4 +234,29 @@ bool earlier_find(struct maildirs *m, struct opened *box, uint64_t id, uint32_t 
     }
     (void)pthread_mutex_unlock(&m->lock);
     return found;
+}
+
+/* The owner's session may have given it another name since the list was read. */
+static bool is_there(struct maildirs *m, const char *user, bool in_cur, const char *name)
+{
+    struct stat st;
+    int dir = opened_dir(m, user, in_cur ? "cur" : "new");
+    bool there = dir >= 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+    if (dir >= 0)
+        (void)sys->close(dir);
+    return there;
+}
+
+bool earlier_find(struct maildirs *m, struct opened *box, uint64_t id, uint32_t seq, bool *ret_in_cur,
+                  char name[MAILDIR_NAME])
+{
+    for (int again = 0; again < 2; again++) {
+        if (!look_up(m, box, id, seq, again > 0, ret_in_cur, name))
+            return false;
+        if (is_there(m, box->user, *ret_in_cur, name))
+            return true;
+    }
+    *ret_in_cur = false;
+    return false;
 }
