@@ -378,7 +378,7 @@ def damage(book, chance):
     """Deletes or overwrites index.db."""
     base = os.path.join(os.path.dirname(book.server.maildir()), "index.db")
     files = [base] if chance.random() < 0.5 else glob.glob(base + "*")
-    how = chance.choice(("delete", "garbage", "holes"))
+    how = chance.choice(("delete", "garbage"))
     for path in files:
         try:
             if how == "delete":
@@ -386,9 +386,7 @@ def damage(book, chance):
                 continue
             size = os.path.getsize(path)
             with open(path, "r+b") as out:
-                for at in [0] if how == "garbage" else [chance.randrange(size or 1) for _ in range(20)]:
-                    out.seek(at)
-                    out.write(chance.randbytes(size or 100 if how == "garbage" else 300))
+                out.write(chance.randbytes(size or 100))
         except FileNotFoundError:
             pass
     book.counts["index: %s" % how] += 1
