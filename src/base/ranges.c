@@ -99,6 +99,32 @@ int ranges_remove(struct ranges *r, uint32_t from, uint32_t to)
     return replace(r, at, end, rest, count);
 }
 
+int ranges_keep(struct ranges *r, const struct ranges *with)
+{
+    struct ranges both = { 0 };
+    size_t from = 0;
+    int code = 0;
+
+    for (size_t i = 0; i < r->count && code == 0; i++) {
+        const struct range *a = &r->items[i];
+
+        while (from < with->count && with->items[from].to < a->from)
+            from++;
+        for (size_t k = from; k < with->count && with->items[k].from <= a->to && code == 0; k++) {
+            const struct range *b = &with->items[k];
+
+            code = ranges_add(&both, a->from > b->from ? a->from : b->from, a->to < b->to ? a->to : b->to);
+        }
+    }
+    if (code < 0) {
+        ranges_clear(&both);
+        return code;
+    }
+    ranges_clear(r);
+    *r = both;
+    return 0;
+}
+
 bool ranges_has(const struct ranges *r, uint32_t n)
 {
     size_t at = first_ending_at(r, n);

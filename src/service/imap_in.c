@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { OUT_MAX = 1024 * 1024, OUT_FLUSH = 32 * 1024 };
+enum { OUT_MAX = 1024 * 1024, OUT_FLUSH = 32 * 1024, NEWS_SLICE = 128 };
 
 static struct imap_session *session_of(const struct peer *p)
 {
@@ -90,18 +90,37 @@ static const struct view_events rev2_events = { tell_expunge, NULL, tell_exists,
 static const struct view_events rev2_qresync_events = { tell_expunge, tell_vanished, tell_exists,
                                                         NULL,         tell_keywords, tell_flags };
 
-void imap_in_news(struct imap_session *s, bool may_expunge)
+static const struct view_events *events_of(const struct imap_session *s)
 {
     unsigned enabled = imap_server_enabled(s->proto);
     bool qresync = (enabled & ENABLE_QRESYNC) != 0;
-    const struct view_events *events = (enabled & ENABLE_REV2) != 0 ? qresync ? &rev2_qresync_events : &rev2_events
-                                       : qresync                    ? &qresync_events
-                                                                    : &news_events;
+
+    if ((enabled & ENABLE_REV2) != 0)
+        return qresync ? &rev2_qresync_events : &rev2_events;
+    return qresync ? &qresync_events : &news_events;
+}
+
+/* Flags of many messages, which together are more than output holds, are told as the client takes them. True: it has to
+ * take some first. */
+static bool has_much_to_tell(struct imap_session *s)
+{
+    while (s->box != NULL && s->view.mailbox != NULL && ranges_count(&s->view.changed) > NEWS_SLICE) {
+        if (stream_is_full(s->peer.stream))
+            return true;
+        (void)view_sync_some(&s->view, NEWS_SLICE, events_of(s), s);
+        imap_in_flush(s);
+    }
+    return false;
+}
+
+void imap_in_news(struct imap_session *s, bool may_expunge)
+{
+    bool qresync = (imap_server_enabled(s->proto) & ENABLE_QRESYNC) != 0;
 
     if (s->box == NULL || s->view.mailbox == NULL)
         return;
     if (view_has_news(&s->view, may_expunge))
-        view_sync(&s->view, may_expunge, events, s);
+        view_sync(&s->view, may_expunge, events_of(s), s);
     if (may_expunge || s->view.ghosts.set.count == 0)
         s->told_modseq = s->box->m.modseq;
     else if (
@@ -117,7 +136,7 @@ static void tell_idle(struct imap_session *s)
         imap_server_bye(s->proto, "The mailbox has been deleted or renamed");
         return;
     }
-    if (s->idle && !stream_is_full(s->peer.stream))
+    if (s->idle && !has_much_to_tell(s) && !stream_is_full(s->peer.stream))
         imap_in_news(s, true);
 }
 
@@ -305,13 +324,56 @@ static const struct imap_host host = { .send = host_send,
 
 /* --- what the commands share --- */
 
+/* The reply waits behind news. */
+struct imap_late {
+    struct imap_result result;
+    struct buf code;
+};
+
+static void late_free(struct imap_late **l)
+{
+    if (*l == NULL)
+        return;
+    buf_clear(&(*l)->code);
+    mem_free(*l);
+    *l = NULL;
+}
+
+static void reply_late(struct imap_session *s, const struct imap_result *r)
+{
+    struct imap_late *l = mem_zero(sizeof *l);
+
+    l->result = *r;
+    if (r->code_text != NULL) {
+        buf_init(&l->code, r->code_text->n);
+        (void)!buf_add(&l->code, r->code_text->p, r->code_text->n);
+        l->result.code_text = &l->code;
+    }
+    s->late = l;
+    peer_deadline(&s->peer, s->peer.config->limits.timeout.data); /* as in imap_in_continue */
+}
+
 void imap_in_done(struct imap_session *s, struct imap_result r)
 {
     imap_in_flush(s);
     s->command = NULL;
     s->paused = NULL;
+    if (r.status != IMAP_BAD && has_much_to_tell(s)) {
+        reply_late(s, &r);
+        return;
+    }
     imap_server_done(s->proto, &r);
     peer_sync_input(&s->peer);
+}
+
+static void go_on_late(struct imap_session *s)
+{
+    struct imap_late *l = s->late;
+
+    s->late = NULL;
+    peer_deadline(&s->peer, 0);
+    imap_in_done(s, l->result);
+    late_free(&l);
 }
 
 struct imap_result imap_in_failed(const struct imap_session *s, int code, const struct err *e)
@@ -518,6 +580,8 @@ static void on_drained(struct peer *p)
         peer_deadline(p, 0);
         account_start(s->account, &p->jobs, j);
     }
+    if (s->late != NULL)
+        go_on_late(s);
     tell_idle(s);
 }
 
@@ -537,7 +601,7 @@ static void on_timeout(struct peer *p)
         return;
     }
     peer_log_timeout(p);
-    if (s->paused != NULL) { /* in the middle of an answer, where no BYE would be understood */
+    if (s->paused != NULL || s->late != NULL) { /* in the middle of an answer, where no BYE would be understood */
         peer_close(p, false);
         return;
     }
@@ -556,6 +620,7 @@ static void on_end(struct peer *p)
     if (s->paused != NULL)
         account_drop(s->paused);
     s->paused = NULL;
+    late_free(&s->late);
     imap_server_free(&s->proto);
     imap_in_append_free(s);
     imap_in_unselect(s);

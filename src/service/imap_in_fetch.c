@@ -99,22 +99,6 @@ static void take_items(struct fetch *f, const struct imap_fetch *c)
 
 /* --- which messages --- */
 
-/* The first message of the list with this UID or a higher one. */
-static size_t find_uid(const struct mailbox *m, uint32_t uid)
-{
-    size_t low = 0, high = m->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (m->messages[middle].uid < uid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* RFC 7162 section 3.1.4.1: only what has changed since. */
 static int keep_changed(struct fetch *f, const struct mailbox *m)
 {
@@ -123,7 +107,7 @@ static int keep_changed(struct fetch *f, const struct mailbox *m)
     for (size_t i = 0; i < f->uids.count; i++) {
         const struct range *r = &f->uids.items[i];
 
-        for (size_t at = find_uid(m, r->from); at < m->count && m->messages[at].uid <= r->to; at++) {
+        for (size_t at = mailbox_index(m, r->from); at < m->count && m->messages[at].uid <= r->to; at++) {
             uint32_t uid = m->messages[at].uid;
 
             if (m->messages[at].modseq > f->since && ranges_add(&changed, uid, uid) < 0) {
@@ -178,24 +162,9 @@ static int take_named(struct fetch *f, const struct imap_set *set)
 
 static void tell_vanished(struct imap_session *s, struct fetch *f)
 {
-    struct ranges both = { 0 };
-    size_t j = 0;
-
-    for (size_t i = 0; i < f->vanished.count; i++) {
-        const struct range *v = &f->vanished.items[i];
-
-        while (j < f->named.count && f->named.items[j].to < v->from)
-            j++;
-        for (size_t k = j; k < f->named.count && f->named.items[k].from <= v->to; k++) {
-            const struct range *n = &f->named.items[k];
-
-            (void)!ranges_add(&both, n->from > v->from ? n->from : v->from, n->to < v->to ? n->to : v->to);
-        }
-    }
-    if (both.count > 0)
-        imap_in_write_vanished(s, &both, true);
+    if (ranges_keep(&f->vanished, &f->named) == 0)
+        imap_in_write_vanished(s, &f->vanished, true);
     imap_in_flush(s);
-    ranges_clear(&both);
     ranges_clear(&f->vanished);
     f->wants_vanished = false;
 }
@@ -229,7 +198,7 @@ static void fill_list(struct imap_session *s, struct fetch *f)
         i++;
     for (; i < f->uids.count; i++) {
         const struct range *r = &f->uids.items[i];
-        size_t at = find_uid(m, r->from < f->next_uid ? (uint32_t)f->next_uid : r->from);
+        size_t at = mailbox_index(m, r->from < f->next_uid ? (uint32_t)f->next_uid : r->from);
 
         for (; at < m->count && m->messages[at].uid <= r->to; at++) {
             const struct mailbox_message *from = &m->messages[at];

@@ -12,6 +12,7 @@
 enum { IMAP_OUTPUT = 256 * 1024 /* octets that a job makes before the client must have taken some */ };
 
 struct imap_append_state;
+struct imap_late;
 
 struct imap_session {
     struct peer peer; /* first */
@@ -22,6 +23,7 @@ struct imap_session {
     struct ranges saved;                /* "$": UIDs (RFC 5182) */
     const struct imap_command *command; /* under way in `run`; or NULL */
     struct account_job *paused;         /* a job that goes on when output has drained: account_start */
+    struct imap_late *late;             /* a reply that waits until the client has taken the news before it; or NULL */
     struct imap_append_state *append;
     struct buf out; /* untagged answers being put together; kept small between commands */
     enum imap_phase phase;

@@ -60,28 +60,15 @@ struct vanished_job {
     uint32_t folder;
     uint64_t since;
     struct ranges gone;
+    bool told;     /* what has gone; then the job is only there to wait for */
+    uint32_t from; /* where telling what has changed goes on */
 };
 
 static int run_vanished(struct account_job *aj, struct index *x)
 {
     struct vanished_job *j = LIST_ENTRY(aj, struct vanished_job, aj);
 
-    return index_vanished(x, j->folder, j->since, &j->gone, &aj->err);
-}
-
-static void keep_known(struct ranges *gone, const struct ranges *known)
-{
-    struct ranges both = { 0 };
-    uint64_t cursor = 0;
-    uint32_t uid;
-
-    if (known->count == 0)
-        return;
-    while (ranges_next(gone, &cursor, &uid))
-        if (ranges_has(known, uid) && ranges_add(&both, uid, uid) < 0)
-            break;
-    ranges_clear(gone);
-    *gone = both;
+    return j->told ? DONE : index_vanished(x, j->folder, j->since, &j->gone, &aj->err);
 }
 
 /* What went after EXISTS was said is counted in it: it is told as any other news. */
@@ -92,28 +79,52 @@ static void leave_ghosts(struct ranges *gone, const struct ranges *ghosts)
 }
 
 /* Also when the list is cut short by a failure: the client then learns of the rest when it looks. */
+static void tell_gone(struct imap_session *s, struct vanished_job *j, const struct ranges *known)
+{
+    if (known->count > 0 && ranges_keep(&j->gone, known) < 0)
+        ranges_clear(&j->gone);
+    leave_ghosts(&j->gone, &s->view.ghosts.set);
+    imap_in_write_vanished(s, &j->gone, true);
+    j->told = true;
+}
+
+/* As much as output takes: all of a large mailbox is more than it holds. */
+static int tell_changed(struct imap_session *s, struct vanished_job *j, const struct imap_command *c)
+{
+    const struct mailbox *m = &s->box->m;
+    const struct ranges *known = &c->select.known_uids;
+
+    for (size_t i = mailbox_index(m, j->from); i < m->count; i++) {
+        const struct mailbox_message *message = &m->messages[i];
+        uint32_t seq = message->modseq > c->select.modseq ? view_seq(&s->view, message->uid) : 0;
+
+        if (seq == 0 || (known->count > 0 && !ranges_has(known, message->uid)))
+            continue;
+        if (stream_is_full(s->peer.stream)) {
+            j->from = message->uid;
+            return MORE;
+        }
+        imap_in_write_flags(s, seq, message, ranges_has(&s->view.recent, message->uid));
+    }
+    return DONE;
+}
+
 static void vanished_done(void *owner, struct account_job *aj)
 {
     struct imap_session *s = owner;
     struct vanished_job *j = LIST_ENTRY(aj, struct vanished_job, aj);
     const struct imap_command *c = s->command;
-    const struct mailbox *m = &s->box->m;
 
     if (aj->code == MORE) {
         account_start(s->account, &s->peer.jobs, aj);
         return;
     }
-    keep_known(&j->gone, &c->select.known_uids);
-    leave_ghosts(&j->gone, &s->view.ghosts.set);
-    imap_in_write_vanished(s, &j->gone, true);
-    for (size_t i = 0; i < m->count; i++) {
-        const struct mailbox_message *message = &m->messages[i];
-        uint32_t seq = message->modseq > c->select.modseq ? view_seq(&s->view, message->uid) : 0;
-
-        if (seq > 0 && (c->select.known_uids.count == 0 || ranges_has(&c->select.known_uids, message->uid)))
-            imap_in_write_flags(s, seq, message, ranges_has(&s->view.recent, message->uid));
-    }
-    selected(s, c);
+    if (!j->told)
+        tell_gone(s, j, &c->select.known_uids);
+    if (tell_changed(s, j, c) == MORE)
+        imap_in_continue(s, aj);
+    else
+        selected(s, c);
 }
 
 static void vanished_drop(struct account_job *aj)
@@ -133,6 +144,7 @@ static void resync(struct imap_session *s, const struct imap_command *c)
     j->aj.run = run_vanished;
     j->aj.done = vanished_done;
     j->aj.drop = vanished_drop;
+    j->aj.reads_only = true;
     imap_in_start(s, &j->aj, true);
 }
 

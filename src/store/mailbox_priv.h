@@ -9,7 +9,6 @@
 
 #include "facteur/store/mailbox.h"
 
-size_t mailbox_index(const struct mailbox *m, uint32_t uid); /* of the first message with that UID or a higher one */
 
 /* Sets: in one pass over both, however many pieces they have. */
 void uids_push(struct ranges *r, uint32_t from, uint32_t to);               /* ascending only */

@@ -347,20 +347,44 @@ static void tell_expunged(struct mailbox_view *v, const struct view_events *even
     ranges_clear(&gone);
 }
 
-static void tell_flags(struct mailbox_view *v, const struct view_events *events, void *to)
+static void tell_flags(struct mailbox_view *v, uint32_t most, const struct view_events *events, void *to)
 {
-    struct ranges changed = v->changed;
+    struct ranges changed = v->changed, told = { 0 };
     uint64_t cursor = 0;
     uint32_t uid;
 
     v->changed = (struct ranges){ 0 };
-    while (events->flags != NULL && ranges_next(&changed, &cursor, &uid)) {
+    for (; most > 0 && ranges_next(&changed, &cursor, &uid); most--) {
         const struct mailbox_message *m = mailbox_find(v->mailbox, uid);
 
-        if (m != NULL && !ranges_has(&v->hidden.set, uid))
+        if (events->flags != NULL && m != NULL && !ranges_has(&v->hidden.set, uid))
             events->flags(to, below(v, uid) + 1, m, ranges_has(&v->recent, uid));
     }
+    if (most == 0) {
+        uids_push(&told, 1, (uint32_t)cursor);
+        uids_take(&changed, &told);
+        v->changed = changed;
+        changed = (struct ranges){ 0 };
+    }
     ranges_clear(&changed);
+    ranges_clear(&told);
+}
+
+static void tell_keywords(struct mailbox_view *v, const struct view_events *events, void *to)
+{
+    if (v->keywords_told == v->mailbox->keyword_count)
+        return;
+    v->keywords_told = v->mailbox->keyword_count;
+    if (events->keywords != NULL)
+        events->keywords(to);
+}
+
+bool view_sync_some(struct mailbox_view *v, uint32_t most, const struct view_events *events, void *to)
+{
+    tell_keywords(v, events, to);
+    if (v->changed.count > 0)
+        tell_flags(v, most, events, to);
+    return v->changed.count > 0;
 }
 
 void view_sync(struct mailbox_view *v, bool may_expunge, const struct view_events *events, void *to)
@@ -375,11 +399,7 @@ void view_sync(struct mailbox_view *v, bool may_expunge, const struct view_event
     if (!v->recent_told && events->recent != NULL)
         events->recent(to, (uint32_t)ranges_count(&v->recent));
     v->recent_told = true;
-    if (v->keywords_told != v->mailbox->keyword_count) {
-        v->keywords_told = v->mailbox->keyword_count;
-        if (events->keywords != NULL)
-            events->keywords(to);
-    }
+    tell_keywords(v, events, to);
     if (v->changed.count > 0)
-        tell_flags(v, events, to);
+        tell_flags(v, UINT32_MAX, events, to);
 }

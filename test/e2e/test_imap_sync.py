@@ -2,7 +2,7 @@
 import os
 import re
 
-from imap import client, server, talk
+from imap import client, literal, server, talk
 from lib import message, wait_until
 
 
@@ -180,6 +180,28 @@ def test_many_idle(t):
         c.raw(b"DONE\r\n")
         c.wait(tag)
         c.close()
+
+
+def test_more_news_than_output_holds(t):
+    """Some MiB of FETCH answers: in pieces, not the end of the connection."""
+    s = server(t, {"limits": {"errors": 100}})
+    count, words = 1300, " ".join("k%02d" % n + "x" * 200 for n in range(20))
+    with client(s) as c, client(s) as idle, client(s) as other:
+        c.do(b"APPEND INBOX " + b" ".join(literal(b"Subject: %d\r\n\r\n" % n) for n in range(count // 2)))
+        c.do(b"APPEND INBOX " + b" ".join(literal(b"Subject: %d\r\n\r\n" % n) for n in range(count // 2)))
+        opened = c.do("SELECT INBOX")
+        idle.do("SELECT INBOX")
+        idling = idle.send("IDLE")
+        other.do("SELECT INBOX")
+        other.do(r"STORE 1:* +FLAGS.SILENT (%s)" % words)
+        assert len(c.do("NOOP").all(rb"^\* \d+ FETCH \(FLAGS \(.*k19x")) == count
+        idle.raw(b"DONE\r\n")
+        assert len(idle.wait(idling).all(rb"^\* \d+ FETCH \(FLAGS \(.*k19x")) >= count
+        validity = int(opened.find(rb"UIDVALIDITY (\d+)").group(1))
+        talk(other, ("CLOSE", "OK"), ("ENABLE QRESYNC", "OK"))
+        answer = other.do("SELECT INBOX (QRESYNC (%d %d))" % (validity, highest(opened)))
+        assert len(answer.all(rb"^\* \d+ FETCH \(UID \d+ MODSEQ .*k19x")) == count
+        other.do("NOOP")
 
 
 def test_rev2(t):

@@ -25,6 +25,8 @@ void ranges_clear(struct ranges *r);
 int ranges_add(struct ranges *r, uint32_t from, uint32_t to) MUST_USE;
 /* Takes from … to (in either order) out. 0 or -E2BIG. */
 int ranges_remove(struct ranges *r, uint32_t from, uint32_t to) MUST_USE;
+/* Leaves those that `with` has too. 0 or -E2BIG. */
+int ranges_keep(struct ranges *r, const struct ranges *with) MUST_USE;
 bool ranges_has(const struct ranges *r, uint32_t n); /* O(log count) */
 uint64_t ranges_count(const struct ranges *r);       /* how many numbers */
 int ranges_copy(const struct ranges *from, struct ranges *to) MUST_USE;

@@ -91,6 +91,8 @@ void mailbox_fill(struct mailbox *m, struct mailbox_changes *c);
 /* A single arrival, known on the loop before its files are moved: the same as a change with one message. */
 void mailbox_arrive(struct mailbox *m, const struct mailbox_message *message);
 
+/* Where the first message with that UID or a higher one is; count when there is none. */
+size_t mailbox_index(const struct mailbox *m, uint32_t uid);
 const struct mailbox_message *mailbox_find(const struct mailbox *m, uint32_t uid); /* or NULL */
 int mailbox_keyword(const struct mailbox *m, struct slice name); /* the bit's number, or -ENOENT; ASCII case folded */
 
@@ -120,5 +122,8 @@ struct view_events {
 };
 /* Tells and remembers that it was told. EXPUNGE only when `may_expunge`. */
 void view_sync(struct mailbox_view *v, bool may_expunge, const struct view_events *events, void *to);
+/* The same of `most` messages whose flags have changed, and of keywords: whoever is told much takes it by and by. True:
+ * there are more. */
+bool view_sync_some(struct mailbox_view *v, uint32_t most, const struct view_events *events, void *to);
 
 #endif

@@ -145,12 +145,38 @@ static void has_no_more_pieces_than_the_limit(void **state)
     ranges_clear(&r);
 }
 
+static void keeps_what_two_have(void **state)
+{
+    struct ranges r = { 0 }, with = { 0 };
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 1000);
+    assert_int_equal(ranges_add(&r, 1, UINT32_MAX - 1), 0);
+    assert_int_equal(ranges_add(&with, 2, 4), 0);
+    assert_int_equal(ranges_add(&with, 7, 7), 0);
+    assert_int_equal(ranges_add(&with, UINT32_MAX - 2, UINT32_MAX), 0);
+    assert_int_equal(ranges_keep(&r, &with), 0); /* at once, however many numbers there are */
+    assert_int_equal(ranges_format(&r, &out), 0);
+    assert_string_equal(buf_cstr(&out), "2:4,7,4294967293:4294967294");
+    ranges_clear(&with);
+    assert_int_equal(ranges_add(&with, 3, 8), 0);
+    assert_int_equal(ranges_keep(&r, &with), 0);
+    buf_reset(&out);
+    assert_int_equal(ranges_format(&r, &out), 0);
+    assert_string_equal(buf_cstr(&out), "3:4,7");
+    ranges_clear(&with);
+    assert_int_equal(ranges_keep(&r, &with), 0);
+    assert_int_equal(r.count, 0);
+    buf_clear(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merges_what_overlaps_or_touches),   cmocka_unit_test(takes_pieces_out),
         cmocka_unit_test(knows_the_ends_of_the_numbers),     cmocka_unit_test(equals_a_set_of_numbers),
-        cmocka_unit_test(has_no_more_pieces_than_the_limit),
+        cmocka_unit_test(has_no_more_pieces_than_the_limit), cmocka_unit_test(keeps_what_two_have),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

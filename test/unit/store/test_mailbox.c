@@ -607,6 +607,8 @@ static void step(struct model *t, struct mailbox *m, struct client *clients)
     default: {
         bool may_expunge = pick(t, 2) == 0;
 
+        if (pick(t, 3) == 0)
+            (void)view_sync_some(&c->v, 1 + (uint32_t)pick(t, 3), &plain, c);
         view_sync(&c->v, may_expunge, pick(t, 3) == 0 ? &qresync : &plain, c);
         if (may_expunge)
             check_equal(t, c);
