@@ -77,6 +77,9 @@ static void take_config(struct server *s, struct config *fresh, struct tls_serve
     peers_set_tls(s->smtp, tls);
     peers_set_tls(s->imap, tls);
     peers_set_tls(s->pop3, tls);
+    peers_recheck(s->smtp, fresh);
+    peers_recheck(s->imap, fresh);
+    peers_recheck(s->pop3, fresh);
     mailboxes_configure(s->flow.mailboxes, fresh);
     tls_server_unref(&s->tls);
     s->tls = tls;

@@ -635,6 +635,7 @@ static const char *state_of(const struct peer *p)
 
 const struct peer_protocol imap_in_protocol = { .name = "imap",
                                                 .session_size = sizeof(struct imap_session),
+                                                .service = USER_IMAP,
                                                 .open = on_open,
                                                 .start = on_start,
                                                 .feed = on_feed,

@@ -303,6 +303,45 @@ void peers_set_tls(struct peers *s, struct tls_server *tls)
     s->tls = tls != NULL ? tls_server_ref(tls) : NULL;
 }
 
+static bool has_all(const struct conf_strings *now, const struct conf_strings *then)
+{
+    for (size_t i = 0; i < then->count; i++) {
+        bool found = false;
+
+        for (size_t k = 0; k < now->count && !found; k++)
+            found = strcmp(now->items[k], then->items[i]) == 0;
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+static const char *why_not(const struct conf_user *now, const struct conf_user *then, enum conf_user_service service)
+{
+    if (now == NULL)
+        return "the account is no more";
+    if (!now->enabled)
+        return "the account is switched off";
+    if ((now->services & service) == 0)
+        return "services of the account do not have this one any more";
+    return has_all(&now->passwords, &then->passwords) ? NULL : "the password has changed";
+}
+
+void peers_recheck(struct peers *s, const struct config *fresh)
+{
+    LIST_EACH (it, &s->all) {
+        struct peer *p = LIST_ENTRY(it, struct peer, link);
+        const struct conf_user *then = p->client.user;
+        const char *why = then != NULL ? why_not(config_user(fresh, then->name), then, s->protocol->service) : NULL;
+
+        if (why == NULL)
+            continue;
+        LOG(INFO, "session-revoked", kv_str("session", p->client.session), kv_str("client", p->client.address),
+            kv_str("user", then->name), kv_str("reason", why));
+        cut(p);
+    }
+}
+
 void peers_stop(struct peers *s, void (*done)(void *owner), void *owner)
 {
     s->stopping = true;

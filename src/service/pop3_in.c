@@ -577,6 +577,7 @@ static const char *state_of(const struct peer *p)
 
 const struct peer_protocol pop3_in_protocol = { .name = "pop3",
                                                 .session_size = sizeof(struct pop3_session),
+                                                .service = USER_POP3,
                                                 .open = on_open,
                                                 .start = on_start,
                                                 .feed = on_feed,

@@ -310,6 +310,7 @@ static const char *state_of(const struct peer *p)
 
 const struct peer_protocol smtp_in_protocol = { .name = "smtp",
                                                 .session_size = sizeof(struct smtp_session),
+                                                .service = USER_SUBMISSION,
                                                 .open = on_open,
                                                 .start = on_start,
                                                 .feed = on_feed,

@@ -211,6 +211,23 @@ def test_logins_without_tls(t):
             talk(c, ("CAPABILITY", "OK", "AUTH=PLAIN", "!LOGINDISABLED"), ('LOGIN %s "%s"' % (ANNA, SECRET), "OK"))
 
 
+def test_reload_ends_what_could_not_log_in_any_more(t):
+    """A lost telephone's IDLE goes on for weeks; what has been taken from it has to end now."""
+    s = server(t)
+    for change in ({ANNA: {"enabled": False}}, {ANNA: {"services": ["pop3"]}}, {ANNA: {"password": HASHES[BERT]}}):
+        idle, other = client(s, select="INBOX"), client(s, user=BERT, select="INBOX")
+        idle.send("IDLE")
+        assert idle.line().startswith(b"+")
+        s.reload()
+        other.do("NOOP")
+        s.reload(users=change)
+        closed(idle)
+        other.do("NOOP")
+        other.close()
+        s.reload(users={ANNA: {"enabled": True, "services": ["imap", "pop3"], "password": HASHES[ANNA]}})
+    s.wait_log("event=session-revoked .*reason=\"the account is switched off\"")
+
+
 def test_services_of_an_account(t):
     s = server(t, {"users": {ANNA: {"services": ["pop3", "submission"]}}})
     with connect(s) as c:

@@ -19,8 +19,9 @@ struct peer;
 struct peers;
 
 struct peer_protocol {
-    const char *name;    /* "imap": its name in ALPN, and the first letter of its sessions' ids */
-    size_t session_size; /* of the struct that begins with a struct peer */
+    const char *name;               /* "imap": its name in ALPN, and the first letter of its sessions' ids */
+    size_t session_size;            /* of the struct that begins with a struct peer */
+    enum conf_user_service service; /* that an account needs to log in here */
     /* The client is known (PROXY header read, implicit TLS not yet begun): makes the dialogue. p->verdict says whether
      * the limits let it in. */
     void (*open)(struct peer *p);
@@ -61,6 +62,8 @@ struct peers_stats {
 struct peers *peers_new(struct flow *f, struct tls_server *tls, const struct peer_protocol *protocol);
 void peers_free(struct peers **s);                           /* all have closed */
 void peers_set_tls(struct peers *s, struct tls_server *tls); /* for new connections */
+/* A new policy: ends the sessions of accounts that might not log in as they did any more. */
+void peers_recheck(struct peers *s, const struct config *fresh);
 void peers_accept(struct peers *s, struct config *config, const struct conf_listener *listener, struct stream *stream);
 /* Says goodbye to all; `done` when the last has closed (on a later turn, also when there is none). */
 void peers_stop(struct peers *s, void (*done)(void *owner), void *owner);
