@@ -445,13 +445,13 @@ static void test_secrets_are_wiped(void **state)
     look_at(password, seen[0], N);
     look_at(hash, seen[1], N);
     assert_memory_equal(seen[0], "p4ssw0rd1234", N);
-    assert_memory_equal(seen[1], HASH + 1, N);
+    assert_memory_equal(seen[1], &HASH[1], N);
     config_unref(&c);
     memset(seen, 0, sizeof seen);
     look_at(password, seen[0], N);
     look_at(hash, seen[1], N);
     assert_memory_not_equal(seen[0], "p4ssw0rd1234", N);
-    assert_memory_not_equal(seen[1], HASH + 1, N);
+    assert_memory_not_equal(seen[1], &HASH[1], N);
 }
 
 /* The tables of docs/configuration.md are the parser's own. FACTEUR_UPDATE=1 writes them anew. */

@@ -261,8 +261,8 @@ static void cut_anywhere(void **state)
 {
     static const char *const texts[] = {
         "a1 UID FETCH 1:*,5,$ (FLAGS BODY.PEEK[1.2.HEADER.FIELDS.NOT (\"To\" {4}\r\nFrom)]<0.100>) (CHANGEDSINCE 5)",
-        "a2 UID SEARCH RETURN (MIN PARTIAL -1:-5) CHARSET UTF-8 OR (NOT SEEN HEADER \"X\" {3}\r\na b) 1:5 SINCE "
-        "\"1-Jan-2020\"",
+        ("a2 UID SEARCH RETURN (MIN PARTIAL -1:-5) CHARSET UTF-8 OR (NOT SEEN HEADER \"X\" {3}\r\na b) 1:5 SINCE "
+         "\"1-Jan-2020\""),
         "a3 LIST (SUBSCRIBED) \"\" (\"a*\" %) RETURN (CHILDREN STATUS (MESSAGES SIZE))",
         "a4 STORE 1:3 (UNCHANGEDSINCE 5) +FLAGS.SILENT (\\Seen x)",
         "a5 SELECT \"a\\\\b\" (QRESYNC (1 2 3:4 (1,2 3,4)))",

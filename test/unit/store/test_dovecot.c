@@ -149,7 +149,7 @@ static void test_keywords(void **ctx)
     assert_string_equal(k.names[25], "last");
     keywords_clear(&k);
     for (size_t i = 0; i < 40; i++)
-        many[i] = i < 26 ? "abcdefghijklmnopqrstuvwxyz" + i : "more";
+        many[i] = i < 26 ? &"abcdefghijklmnopqrstuvwxyz"[i] : "more";
     assert_int_equal(keywords_write(fd, many, 40, NULL), 0);
     assert_int_equal(keywords_read(fd, &k, NULL), 0);
     assert_int_equal(k.count, 26);
@@ -172,8 +172,8 @@ static bool subscribed(const char *name)
 static void test_subscriptions(void **ctx)
 {
     static const char *const made[] = { "INBOX",
-                                        "Gr\xc3\xbc\xc3\x9f"
-                                        "e/\xc3\xa4\xc3\xb6\xc3\xbc",
+                                        ("Gr\xc3\xbc\xc3\x9f"
+                                         "e/\xc3\xa4\xc3\xb6\xc3\xbc"),
                                         "Sent/2024", "a.b" };
     static const char *const again[] = { "Sent/2024" };
 
