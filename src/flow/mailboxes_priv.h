@@ -98,7 +98,7 @@ bool lane_writes(const struct account *a); /* a job is running that may give UID
 /* --- mailboxes_box.c --- */
 struct open_mailbox *box_new(struct account *a, struct slice name);
 struct open_mailbox *box_by_name(struct account *a, struct slice name);
-struct open_mailbox *box_inbox(struct account *a); /* when open */
+struct open_mailbox *box_inbox(struct account *a);                        /* when open */
 void boxes_rename(struct account *a, struct slice from, struct slice to); /* and what is below */
 void box_free(struct open_mailbox *b);
 void box_hold(struct open_mailbox *b);    /* for a job of this module's own */

@@ -9,7 +9,6 @@
 
 #include "facteur/store/mailbox.h"
 
-
 /* Sets: in one pass over both, however many pieces they have. */
 void uids_push(struct ranges *r, uint32_t from, uint32_t to);               /* ascending only */
 void uids_add(struct ranges *r, const struct ranges *more, uint32_t below); /* those of `more` that are below it */

@@ -72,7 +72,8 @@ struct account_job {
     uint32_t folder2;               /* of a COPY or APPEND: the folder that changes2 are for, 0 for none; they are
                                       * applied to its mailbox when that is open (in this turn of the loop) */
     struct mailbox_changes changes2;
-    struct slice renamed, renamed_to; /* of a RENAME: what is open under the old name, or below it, has the new one; both
+    struct slice renamed,
+        renamed_to; /* of a RENAME: what is open under the old name, or below it, has the new one; both
                                        * live as long as the job */
     int code;
     struct err err;
