@@ -343,7 +343,7 @@ class Session:
         self.code(line)
         self.pending = None
         result = line.split(b" ")[1].decode()
-        if pending["verb"] in ("FETCH", "STORE", "UID FETCH", "UID STORE") and status == ("OK",):
+        if pending["verb"] in ("FETCH", "STORE", "COPY", "MOVE", "UID FETCH", "UID STORE") and status == ("OK",):
             status = ("OK", "NO")  # [EXPUNGEISSUED]
         assert result in status, "session %s: %r" % (self.name, line)
         if self.told_highest is not None:
