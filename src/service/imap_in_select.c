@@ -144,7 +144,6 @@ static void resync(struct imap_session *s, const struct imap_command *c)
     j->aj.run = run_vanished;
     j->aj.done = vanished_done;
     j->aj.drop = vanished_drop;
-    j->aj.reads_only = true;
     imap_in_start(s, &j->aj, true);
 }
 
