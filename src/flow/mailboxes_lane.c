@@ -4,6 +4,8 @@
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
 
+#include <errno.h>
+
 static void lane_finished(struct job *job);
 
 /* --- on a thread of the pool --- */
@@ -146,6 +148,22 @@ static bool goes_on(const struct account_job *j)
     return j->mark.abandoned ? !j->reads_only && !j->for_owner : j->done == NULL;
 }
 
+/* A job that the disk has failed may have told what was not kept: the lists are compared with the index. */
+static void doubt(struct account *a, const struct account_job *j)
+{
+    static const int of_the_disk[] = { -ENOSPC, -EIO, -EROFS, -EBADMSG, -ESTALE };
+    struct open_mailbox *target = j->folder2 != 0 ? mailbox_opened(a, j->folder2) : NULL;
+
+    for (size_t i = 0; i < sizeof of_the_disk / sizeof *of_the_disk; i++) {
+        if (j->code != of_the_disk[i])
+            continue;
+        if (j->box != NULL && !j->reads_only)
+            refresh_whole(j->box);
+        if (target != NULL && target != j->box)
+            refresh_whole(target);
+    }
+}
+
 static void settle(struct account *a, struct account_job *j)
 {
     struct mailbox_view *origin = j->mark.abandoned ? NULL : j->origin; /* it may be closed by now */
@@ -155,6 +173,7 @@ static void settle(struct account *a, struct account_job *j)
     box_apply(j->folder2 != 0 ? mailbox_opened(a, j->folder2) : NULL, &j->changes2, NULL, false);
     if (j->renamed_to.n > 0)
         boxes_rename(a, j->renamed, j->renamed_to);
+    doubt(a, j);
     j->started_again = j->held = false;
     a->settling = j;
     if (goes_on(j))

@@ -170,6 +170,7 @@ static void failed(struct mailbox_refresh *r)
     }
     LOG(WARNING, "mailbox-not-read", kv_str("user", b->account->user), kv_str("mailbox", b->name),
         kv_str("reason", r->j.err.text));
+    b->whole = true; /* what was told may not have been kept */
     look_after(b, MAILBOXES_POLL_MS);
 }
 
