@@ -394,7 +394,7 @@ void imap_in_start(struct imap_session *s, struct account_job *j, bool box)
     j->owner = s;
     j->box = box ? s->box : NULL;
     j->origin = box ? &s->view : NULL;
-    account_start(s->account, &s->peer.jobs, j);
+    imap_in_continue(s, j); /* commands in one packet have answers that together are more than output holds */
 }
 
 void imap_in_continue(struct imap_session *s, struct account_job *j)
