@@ -205,7 +205,8 @@ class Bench:
                 for server in servers:
                     rig.quiesce(server)
                     found.setdefault(server.name, []).append(self.load(
-                        verb, HOST, server.port, rig.address("u0"), rig.PASSWORD, sessions, self.options.seconds, *more))
+                        verb, HOST, server.port, rig.address("u0"), rig.PASSWORD, sessions, self.options.seconds,
+                        *more))
         print("   ", found, flush=True)
         return found
 
@@ -264,7 +265,7 @@ class Bench:
                 rig.quiesce(server, 20)
                 now = measure.memory_octets(server.pid)
                 result[count] = [(now[i] - first[i]) / count / 1024 for i in (0, 1)]
-                print("    %s, %d connections: %.1f KiB RSS, %.1f KiB PSS each; before them %.1f MiB RSS, %.1f MiB PSS" % (
+                print("    %s, %d connections: %.1f KiB RSS, %.1f KiB PSS each; before them %.1f and %.1f MiB" % (
                     server.name, count, *result[count], first[0] / MIB, first[1] / MIB), flush=True)
         for c in clients:
             c.sock.close()
@@ -391,7 +392,7 @@ def parse():
     p.add_argument("--rounds", type=int, help="trials of each server, in turns; the median counts (default 3; quick 1)")
     p.add_argument("--connections", type=int, help="at most so many idle ones (default 5000; quick 1000)")
     p.add_argument("--dir", default="/var/tmp", help="where the servers' directories are made (default /var/tmp)")
-    p.add_argument("--corpus", help="where the messages are made, and kept for another run (default: below --dir, removed)")
+    p.add_argument("--corpus", help="where the messages are made and kept for another run (default: removed)")
     p.add_argument("--leave", action="store_true", help="does not remove the servers' directories")
     p.add_argument("--json", metavar="FILE", help="keeps the rows there; those of cases not run now stay, and are shown")
     p.add_argument("--write", metavar="PAGE", help="writes the table between the two marks of this page")

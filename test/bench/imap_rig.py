@@ -20,7 +20,7 @@ from lib import HOST, NOBODY, wait_until  # noqa: E402
 
 DOMAIN = "bench.example"
 PASSWORD, HASH = lib.PASSWORDS[lib.ANNA], lib.HASHES[lib.ANNA]
-RARE = "xylophonist"  # in RARE_COUNT messages of each 10,000
+RARE = "xylophonist"  # in three messages of each 10,000
 RARE_EVERY = 3333
 
 
@@ -78,7 +78,7 @@ class Writer:
     def message(self, i):
         r = self.random
         name = lambda: "%s %s" % (r.choice(self.words).title(), r.choice(self.words).title())  # noqa: E731
-        who = lambda: "%s <%s.%s@%s.example>" % (name(), r.choice(self.words), r.choice(self.words), r.choice(self.words))  # noqa: E731
+        who = lambda: "%s <%s.%s@%s.example>" % (name(), *r.choices(self.words, k=3))  # noqa: E731
         subject = " ".join(r.choices(self.words, k=r.randint(2, 8)))
         if i % 5 == 0:
             subject = "=?utf-8?B?%s?=" % base64.b64encode(("Grüße " + subject[:30]).encode()).decode()
