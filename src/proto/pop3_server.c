@@ -32,7 +32,8 @@ static void PRINTF_LIKE(3, 0) say_line(struct pop3_server *s, const char *prefix
     size_t all = (size_t)n + (m < 0 ? 0 : (size_t)m);
 
     all = all > sizeof line - 3 ? sizeof line - 3 : all;
-    memcpy(line + all, "\r\n", 2);
+    line[all] = '\r';
+    line[all + 1] = '\n';
     s->host->send(s->world, slice_make(line, all + 2));
 }
 

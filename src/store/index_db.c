@@ -195,7 +195,7 @@ void index_rollback(struct index *x)
 static int state_read(struct index *x, struct err *e)
 {
     char boot[BOOT_MAX], *then = NULL;
-    int64_t clean, uidvalidity;
+    int64_t clean = 0, uidvalidity = 0;
     int64_t floor = clock_wall_ms();
     bool same;
     int r;

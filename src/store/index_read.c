@@ -220,7 +220,7 @@ static int prepare_uids(struct index *x, struct folder *f, const uint32_t *uids,
 static int prepare_some(struct index *x, struct folder *f, struct err *e)
 {
     int64_t since = clock_mono_us();
-    uint32_t uids[PREPARE_ROWS];
+    uint32_t uids[PREPARE_ROWS] = { 0 };
     int n, done;
     bool any;
 

@@ -57,7 +57,7 @@ void index_doubt(struct folder *f)
 void index_own_start(const struct folder *f, struct own_change *own)
 {
     for (int i = 0; i < PLACES; i++) {
-        struct dir_mark now;
+        struct dir_mark now = { 0 };
 
         own->known[i] = f->known[i] && dir_mark_read(f->places[i], &now) && dir_mark_same(&now, &f->seen[i]);
     }
@@ -66,7 +66,7 @@ void index_own_start(const struct folder *f, struct own_change *own)
 void index_own_end(struct folder *f, const struct own_change *own)
 {
     for (int i = 0; i < PLACES; i++) {
-        struct dir_mark now;
+        struct dir_mark now = { 0 };
 
         if (!own->known[i] || !dir_mark_read(f->places[i], &now) || dir_mark_same(&now, &f->seen[i]))
             continue;
@@ -225,7 +225,7 @@ static int look_at(struct index *x, const struct folder *f, int place, struct di
 /* Whether what is held is what stands in the Maildir now. */
 static bool held_is(const struct folder *f, int place, const struct dir_mark *now)
 {
-    struct dir_mark held;
+    struct dir_mark held = { 0 };
 
     if (f->known[place])
         return now->ino == f->seen[place].ino && now->dev == f->seen[place].dev;
@@ -238,7 +238,7 @@ static int look(struct index *x, struct folder **f, bool take_new, bool need[PLA
     bool doubt = (*f)->doubt_until_ms != 0 && clock_mono_ms() >= (*f)->doubt_until_ms;
 
     for (int i = 0; i < PLACES; i++) {
-        struct dir_mark now;
+        struct dir_mark now = { 0 };
         int r = look_at(x, *f, i, &now);
 
         if (r == -ENOENT || (r == 0 && !held_is(*f, i, &now))) {
@@ -259,7 +259,7 @@ static int look(struct index *x, struct folder **f, bool take_new, bool need[PLA
 
 int index_catch_up(struct index *x, struct folder *f, bool take_new, struct err *e)
 {
-    bool need[PLACES];
+    bool need[PLACES] = { false };
 
     if (f->scan == NULL) {
         TRY(look(x, &f, take_new, need, e));
