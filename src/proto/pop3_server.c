@@ -267,24 +267,24 @@ enum { SECRET = 1 /* its argument is not for the log */ };
 static const struct command {
     const char *verb;
     uint32_t states;
-    void (*run)(struct pop3_server *s, struct slice arg);
     unsigned flags;
+    void (*run)(struct pop3_server *s, struct slice arg);
 } commands[] = {
-    { "STAT", IN(TRANSACTION), cmd_stat, 0 },
-    { "LIST", IN(TRANSACTION), cmd_list, 0 },
-    { "UIDL", IN(TRANSACTION), cmd_uidl, 0 },
-    { "RETR", IN(TRANSACTION), cmd_retr, 0 },
-    { "TOP", IN(TRANSACTION), cmd_top, 0 },
-    { "DELE", IN(TRANSACTION), cmd_dele, 0 },
-    { "RSET", IN(TRANSACTION), cmd_rset, 0 },
-    { "NOOP", IN(TRANSACTION), cmd_noop, 0 },
-    { "QUIT", IN(AUTHORIZATION) | IN(TRANSACTION), cmd_quit, 0 },
-    { "CAPA", IN(AUTHORIZATION) | IN(TRANSACTION), cmd_capa, 0 },
-    { "STLS", IN(AUTHORIZATION), cmd_stls, 0 },
-    { "UTF8", IN(AUTHORIZATION), cmd_utf8, 0 },
-    { "USER", IN(AUTHORIZATION), pop3_user, 0 },
-    { "PASS", IN(AUTHORIZATION), pop3_pass, SECRET },
-    { "AUTH", IN(AUTHORIZATION), pop3_auth, SECRET },
+    { "STAT", IN(TRANSACTION), 0, cmd_stat },
+    { "LIST", IN(TRANSACTION), 0, cmd_list },
+    { "UIDL", IN(TRANSACTION), 0, cmd_uidl },
+    { "RETR", IN(TRANSACTION), 0, cmd_retr },
+    { "TOP", IN(TRANSACTION), 0, cmd_top },
+    { "DELE", IN(TRANSACTION), 0, cmd_dele },
+    { "RSET", IN(TRANSACTION), 0, cmd_rset },
+    { "NOOP", IN(TRANSACTION), 0, cmd_noop },
+    { "QUIT", IN(AUTHORIZATION) | IN(TRANSACTION), 0, cmd_quit },
+    { "CAPA", IN(AUTHORIZATION) | IN(TRANSACTION), 0, cmd_capa },
+    { "STLS", IN(AUTHORIZATION), 0, cmd_stls },
+    { "UTF8", IN(AUTHORIZATION), 0, cmd_utf8 },
+    { "USER", IN(AUTHORIZATION), 0, pop3_user },
+    { "PASS", IN(AUTHORIZATION), SECRET, pop3_pass },
+    { "AUTH", IN(AUTHORIZATION), SECRET, pop3_auth },
 };
 
 static const char *const foreign[] = { "GET", "POST", "CONNECT", "HEAD", "PUT", "OPTIONS", "EHLO", "HELO" };
