@@ -70,7 +70,7 @@ def once(top):
         done = subprocess.run(["sh", SCRIPT, "--once"], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         print(done.stdout, done.stderr)
         assert done.returncode == 0, "%s --once: exit status %d" % (attempt, done.returncode)
-        assert "it landed in" in done.stdout and done.stdout.count("Subject: It works") == 2, "sent, and read back"
+        assert "it landed in" in done.stdout and "reading it back" in done.stdout and "Subject: It works" in done.stdout
         print("%s run: %.1f s" % (attempt, time.monotonic() - started))
     values = shell_values(os.path.join(ROOT, "var", "quickstart.env"))
     assert not alive(values["PID"]), "it runs on after --once"
