@@ -449,14 +449,14 @@ int imap_in_set_uids(struct imap_session *s, const struct imap_set *set, bool ui
 
 bool imap_in_has_ghosts(const struct imap_session *s, const struct ranges *uids)
 {
-    for (size_t i = 0; i < s->view.ghosts.set.count; i++) {
-        struct range gone = s->view.ghosts.set.items[i];
+    struct ranges gone = { 0 };
+    bool some;
 
-        for (uint32_t uid = gone.from; uid <= gone.to && uid != 0; uid++)
-            if (ranges_has(uids, uid))
-                return true;
-    }
-    return false;
+    if (ranges_copy(&s->view.ghosts.set, &gone) < 0 || ranges_keep(&gone, uids) < 0)
+        ranges_clear(&gone);
+    some = gone.count > 0;
+    ranges_clear(&gone);
+    return some;
 }
 
 int imap_in_uids(struct imap_session *s, const struct imap_command *c, struct ranges *ret, bool *ret_beyond)

@@ -29,12 +29,12 @@ static int run_copy(struct account_job *aj, struct index *x)
 }
 
 /* "COPYUID 38505 304,319:320 3956:3958" (RFC 4315). */
-static void write_code(const struct copy_job *j, struct buf *out)
+static int write_code(const struct copy_job *j, struct buf *out)
 {
-    (void)!buf_addf(out, "COPYUID %u ", (unsigned)j->target.uidvalidity);
-    (void)!ranges_format(&j->from_uids, out);
-    (void)!buf_addc(out, ' ');
-    (void)!ranges_format(&j->to_uids, out);
+    TRY(buf_addf(out, "COPYUID %u ", (unsigned)j->target.uidvalidity));
+    TRY(ranges_format(&j->from_uids, out));
+    TRY(buf_addc(out, ' '));
+    return ranges_format(&j->to_uids, out);
 }
 
 static void copied(struct imap_session *s, const struct copy_job *j)
@@ -43,8 +43,8 @@ static void copied(struct imap_session *s, const struct copy_job *j)
     struct buf code;
 
     buf_init(&code, CODE_MAX);
-    if (j->from_uids.count > 0)
-        write_code(j, &code);
+    if (j->from_uids.count > 0 && write_code(j, &code) < 0)
+        buf_reset(&code);        /* too long to be said, which RFC 4315 section 3 lets us leave out */
     if (j->move && code.n > 0) { /* RFC 6851 4.3: before the EXPUNGEs */
         imap_in_send(s, SLICE_LIT("* OK ["));
         imap_in_send(s, buf_slice(&code));

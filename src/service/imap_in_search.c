@@ -10,7 +10,10 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { CHUNK = 512 /* rows read ahead */, ANSWER_MAX = 64 * 1024 * 1024 };
+enum {
+    CHUNK = 512,                                           /* rows read ahead */
+    ANSWER_MAX = STREAM_MAX_OUTPUT - 4 * STREAM_HIGH_WATER /* what can be sent at once */
+};
 
 struct search_job {
     struct account_job aj;
@@ -251,23 +254,46 @@ static void cut_partial(const struct ranges *all, int64_t from, int64_t to, stru
             return;
 }
 
-static void write_partial(struct imap_session *s, const struct imap_search *search, const struct ranges *numbers)
+/* What may be long stands in the job's `answer`; it is sent behind what `out` has. */
+static void send_answer(struct imap_session *s, const struct search_job *j)
 {
-    struct ranges part = { 0 };
-
-    cut_partial(numbers, search->partial_from, search->partial_to, &part);
-    (void)!buf_addf(&s->out, " PARTIAL (%lld:%lld ", (long long)search->partial_from, (long long)search->partial_to);
-    if (part.count > 0)
-        (void)!ranges_format(&part, &s->out);
-    else
-        (void)!buf_adds(&s->out, "NIL");
-    (void)!buf_addc(&s->out, ')');
-    ranges_clear(&part);
+    imap_in_flush(s);
+    imap_in_send(s, buf_slice(&j->answer));
 }
 
-static void write_esearch(struct imap_session *s, const struct imap_command *c, const struct ranges *numbers,
-                          const struct ranges *uids, unsigned returns)
+static int format_partial(const struct imap_search *search, const struct ranges *numbers, struct buf *out)
 {
+    struct ranges part = { 0 };
+    int r;
+
+    cut_partial(numbers, search->partial_from, search->partial_to, &part);
+    r = part.count > 0 ? ranges_format(&part, out) : buf_adds(out, "NIL");
+    ranges_clear(&part);
+    return r;
+}
+
+/* The numbers that the answer lists, as it lists them. -ENOBUFS: more than can be sent at once. */
+static int format_numbers(struct search_job *j, const struct imap_search *search, unsigned returns,
+                          const struct ranges *numbers)
+{
+    uint64_t cursor = 0;
+    uint32_t n;
+
+    if ((returns & RETURN_PARTIAL) != 0)
+        return format_partial(search, numbers, &j->answer);
+    if (returns != 0)
+        return (returns & RETURN_ALL) != 0 ? ranges_format(numbers, &j->answer) : 0;
+    while (ranges_next(numbers, &cursor, &n)) {
+        TRY(buf_addc(&j->answer, ' '));
+        TRY(imap_write_number(&j->answer, n));
+    }
+    return 0;
+}
+
+static void write_esearch(struct imap_session *s, const struct search_job *j, const struct ranges *numbers,
+                          unsigned returns)
+{
+    const struct imap_command *c = s->command;
     uint32_t first, last;
 
     first_and_last(numbers, &first, &last);
@@ -280,32 +306,27 @@ static void write_esearch(struct imap_session *s, const struct imap_command *c, 
         (void)!buf_addf(&s->out, " MAX %u", (unsigned)last);
     if ((returns & RETURN_ALL) != 0 && first > 0) {
         (void)!buf_adds(&s->out, " ALL ");
-        (void)!ranges_format(numbers, &s->out);
+        send_answer(s, j);
     }
-    if ((returns & RETURN_PARTIAL) != 0)
-        write_partial(s, &c->search, numbers);
+    if ((returns & RETURN_PARTIAL) != 0) {
+        (void)!buf_addf(&s->out, " PARTIAL (%lld:%lld ", (long long)c->search.partial_from,
+                        (long long)c->search.partial_to);
+        send_answer(s, j);
+        (void)!buf_addc(&s->out, ')');
+    }
     if ((returns & RETURN_COUNT) != 0)
         (void)!buf_addf(&s->out, " COUNT %llu", (unsigned long long)ranges_count(numbers));
     if (c->search.uses_modseq && first > 0)
-        (void)!buf_addf(&s->out, " MODSEQ %llu", (unsigned long long)highest_modseq(s, uids));
+        (void)!buf_addf(&s->out, " MODSEQ %llu", (unsigned long long)highest_modseq(s, &j->found));
     (void)!buf_adds(&s->out, "\r\n");
 }
 
-static void write_search(struct imap_session *s, const struct imap_command *c, const struct ranges *numbers,
-                         const struct ranges *uids)
+static void write_search(struct imap_session *s, const struct search_job *j, const struct ranges *numbers)
 {
-    uint64_t cursor = 0;
-    uint32_t n;
-
     (void)!buf_adds(&s->out, "* SEARCH");
-    while (ranges_next(numbers, &cursor, &n)) {
-        (void)!buf_addc(&s->out, ' ');
-        (void)!imap_write_number(&s->out, n);
-        if (s->out.n > 64 * 1024)
-            imap_in_flush(s);
-    }
-    if (c->search.uses_modseq && numbers->count > 0)
-        (void)!buf_addf(&s->out, " (MODSEQ %llu)", (unsigned long long)highest_modseq(s, uids));
+    send_answer(s, j);
+    if (s->command->search.uses_modseq && numbers->count > 0)
+        (void)!buf_addf(&s->out, " (MODSEQ %llu)", (unsigned long long)highest_modseq(s, &j->found));
     (void)!buf_adds(&s->out, "\r\n");
 }
 
@@ -327,28 +348,41 @@ static void keep_told(const struct imap_search *search, struct ranges *uids)
     *uids = ends;
 }
 
-static void answer_search(struct imap_session *s, struct search_job *j)
+static struct imap_result too_long(void)
+{
+    return imap_no("LIMIT",
+                   "The answer would be longer than is sent at once: narrow the search, or ask for a part of it "
+                   "(RETURN (PARTIAL 1:1000))");
+}
+
+/* -ENOBUFS: nothing was answered, and nothing is saved. */
+static int answer_search(struct imap_session *s, struct search_job *j)
 {
     const struct imap_command *c = s->command;
     const struct imap_search *search = &c->search;
     bool rev2 = (imap_server_enabled(s->proto) & ENABLE_REV2) != 0;
+    unsigned returns = search->extended ? search->returns : rev2 ? RETURN_ALL : 0;
     struct ranges numbers = { 0 };
+    int r;
 
     to_numbers(s, &j->found, c->uid, &numbers);
-    keep_told(search, &j->found);
-    if (search->extended && search->returns == RETURN_SAVE) {
-        /* nothing is answered (RFC 5182 2.1) */
-    } else if (search->extended || rev2) {
-        write_esearch(s, c, &numbers, &j->found, search->extended ? search->returns : RETURN_ALL);
-    } else {
-        write_search(s, c, &numbers, &j->found);
+    r = format_numbers(j, search, returns, &numbers);
+    if (r < 0) {
+        ranges_clear(&numbers);
+        return r;
     }
+    keep_told(search, &j->found);
+    if (returns == 0)
+        write_search(s, j, &numbers);
+    else if (returns != RETURN_SAVE) /* RFC 5182 2.1: then nothing is answered */
+        write_esearch(s, j, &numbers, returns);
     if ((search->returns & RETURN_SAVE) != 0) {
         ranges_clear(&s->saved);
         s->saved = j->found;
         j->found = (struct ranges){ 0 };
     }
     ranges_clear(&numbers);
+    return 0;
 }
 
 static void answer_sorted(struct imap_session *s, struct search_job *j)
@@ -379,13 +413,15 @@ static void search_done(void *owner, struct account_job *aj)
     if (aj->code < 0) {
         if ((s->command->search.returns & RETURN_SAVE) != 0)
             ranges_clear(&s->saved);
-        imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
+        imap_in_done(s, aj->code == -ENOBUFS ? too_long() : imap_in_failed(s, aj->code, &aj->err));
         return;
     }
-    if (j->verb == IMAP_SEARCH)
-        answer_search(s, j);
-    else
+    if (j->verb != IMAP_SEARCH) {
         answer_sorted(s, j);
+    } else if (answer_search(s, j) < 0) {
+        imap_in_done(s, too_long());
+        return;
+    }
     imap_in_done(s, imap_ok("%s completed", words[j->verb]));
 }
 

@@ -3,7 +3,7 @@ import re
 import time
 
 from imap import client, literal, server, talk
-from lib import wait_until
+from lib import message, wait_until
 
 MESSAGES = [  # (flags, INTERNALDATE, message)
     (r"(\Seen)", "01-Jan-2020 12:00:00 +0000",
@@ -190,3 +190,19 @@ def test_many_messages(t):
         assert found(c, "BODY word7end") == "" and found(c, "BODY word8end") == "8"
         wait_until("the index", lambda: found(c, "BODY word399end") == "399")
         assert time.monotonic() - began < 20
+
+
+def test_forms_of_the_answer(t):
+    """What lists numbers and what counts them, in one answer and in its order (RFC 4731, 5182, 9394)."""
+    s = server(t)
+    with client(s, select="INBOX") as c:
+        for n in range(6):
+            c.append("INBOX", message("m%d" % n), r"(\Seen)" if n in (1, 4) else "")
+        assert c.do("SEARCH UNSEEN").untagged == [b"* SEARCH 1 3 4 6"]
+        assert c.do("SEARCH RETURN (MIN MAX ALL COUNT) UNSEEN").find(rb"\) MIN 1 MAX 6 ALL 1,3:4,6 COUNT 4$")
+        assert c.do("UID SEARCH RETURN (PARTIAL 2:3 COUNT) UNSEEN").find(rb"\) UID PARTIAL \(2:3 3:4\) COUNT 4$")
+        assert c.do("SEARCH RETURN (PARTIAL 9:12) UNSEEN").find(rb"PARTIAL \(9:12 NIL\)$")
+        assert not c.do("SEARCH RETURN (SAVE) SEEN").untagged
+        assert len(c.do("FETCH $ UID").untagged) == 2
+        assert c.do("SEARCH RETURN (SAVE ALL) UNSEEN").find(rb"ALL 1,3:4,6$") and len(c.do("FETCH $ UID").untagged) == 4
+        assert c.do("SEARCH RETURN (ALL) SUBJECT nothing").find(rb"^\* ESEARCH \(TAG \"a\d+\"\)$")
