@@ -47,8 +47,12 @@ def test_fetches_and_deletes(t):
     c = pop(s)
     assert [line.split()[1] for line in c.uidl()[1]] == ids[1:]
     c.quit()
+    c = pop(s)
+    c.retr(1)
+    c.quit()
     with client(s, select="INBOX") as i:
         assert i.uids() == [2, 3]
+        assert i.do("FETCH 1 FLAGS").find(rb"\\Seen") and not i.do("FETCH 2 FLAGS").find(rb"\\Seen")
 
 
 def test_one_session_at_a_time(t):
