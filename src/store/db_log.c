@@ -8,22 +8,26 @@
  *
  * Promises kept: writes reach the kernel in SQLite's order, and all of them before a sync; a write that fails is told at
  * the latest by the sync that would have made it durable, so no commit is answered that does not stand in the file. What
- * failed is forgotten: SQLite writes all frames of the next batch anew. A log that is never synced (history.db) is
- * written through, so that its commits outlive the process. */
+ * failed is forgotten: SQLite writes all frames of the next batch anew. Until it does, the failed batch would still stand
+ * whole in the kernel's cache, and a kill would let recovery find it and deliver mail that was refused: so a sync that
+ * fails takes the batch back, by zeros over the header of its first frame (or over the log's own, when the batch is the
+ * first in it: all before it is in the database then). A log that is never synced (history.db) is written through, so
+ * that its commits outlive the process. */
 #include "db_priv.h"
 
 #include "facteur/base/mem.h"
 
 #include <string.h>
 
-enum { GATHER = 64 * 1024, AHEAD_MIN = 128 * 1024, AHEAD_MAX = 1024 * 1024 };
+enum { GATHER = 64 * 1024, AHEAD_MIN = 128 * 1024, AHEAD_MAX = 1024 * 1024, FRAME_HEADER = 24, NOWHERE = -1 };
 
 struct log_file {
     sqlite3_file base;
     sqlite3_file *real;
-    bool synced;        /* … once, so it will be again */
-    sqlite3_int64 size; /* the file is at least so long */
-    sqlite3_int64 at;   /* where `gathered` belongs */
+    bool synced;         /* … once, so it will be again */
+    sqlite3_int64 size;  /* the file is at least so long */
+    sqlite3_int64 fresh; /* the lowest place written since the last good sync, or NOWHERE */
+    sqlite3_int64 at;    /* where `gathered` belongs */
     int n;
     char *gathered; /* GATHER octets, or NULL */
 };
@@ -77,6 +81,8 @@ static int log_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
         rc = flush(l);
     if (rc != SQLITE_OK)
         return rc;
+    if (l->fresh == NOWHERE || at < l->fresh)
+        l->fresh = at;
     if (!l->synced || n > GATHER)
         return real_write(l, p, n, at);
     if (l->gathered == NULL)
@@ -88,13 +94,29 @@ static int log_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
     return SQLITE_OK;
 }
 
+/* What has just been written once more is not a new place on the disk; should it fail too, a shorter file says the same. */
+static void take_back(struct log_file *l)
+{
+    static const char zeros[FRAME_HEADER];
+
+    if (real_write(l, zeros, FRAME_HEADER, l->fresh) == SQLITE_OK)
+        return;
+    if (l->real->pMethods->xTruncate(l->real, l->fresh) == SQLITE_OK)
+        l->size = l->fresh;
+}
+
 static int log_sync(sqlite3_file *f, int flags)
 {
     struct log_file *l = log_of(f);
     int rc = flush(l);
 
     l->synced = true;
-    return rc == SQLITE_OK ? l->real->pMethods->xSync(l->real, flags) : rc;
+    if (rc == SQLITE_OK)
+        rc = l->real->pMethods->xSync(l->real, flags);
+    if (rc != SQLITE_OK && l->fresh != NOWHERE)
+        take_back(l);
+    l->fresh = NOWHERE;
+    return rc;
 }
 
 static int log_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
@@ -175,7 +197,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fla
 
     if ((flags & SQLITE_OPEN_WAL) == 0)
         return real->xOpen(real, name, f, flags, ret_flags);
-    *l = (struct log_file){ .real = (sqlite3_file *)(void *)(l + 1) };
+    *l = (struct log_file){ .real = (sqlite3_file *)(void *)(l + 1), .fresh = NOWHERE };
     rc = real->xOpen(real, name, l->real, flags, ret_flags);
     if (rc == SQLITE_OK)
         rc = l->real->pMethods->xFileSize(l->real, &l->size);

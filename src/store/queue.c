@@ -13,8 +13,9 @@
  *    (queue_before_recovery).
  *  - A checkpoint whose sync of queue.db failed does not count: SQLite keeps the frames in the log and copies all of
  *    them again at the next one.
- *  - After a crash a failed batch may be seen whole (its messages were answered 451, so at worst they arrive twice), or
- *    not at all, but never in part.
+ *  - The failed batch is taken back in the log itself (db_log.c), so that a kill -9 right after it does not bring it back.
+ *    Only a power cut may: the disk can have the batch and not what took it back. It is seen whole then (its messages
+ *    were answered 451, so at worst they arrive twice), or not at all, but never in part.
  *
  * locking_mode=EXCLUSIVE: the index of the log lives in our memory, so there is no -shm file to lose or to map, and
  * five calls to fcntl are saved per batch. The price: an operator's sqlite3 shell cannot look in while we run; the gain

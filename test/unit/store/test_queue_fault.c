@@ -1,7 +1,8 @@
 /* The queue under faults: a VFS between SQLite and the kernel makes the n-th write or sync fail or kills the process
  * there, for every n, and keeps beside each file what the *disk* has of it: only what was written before a sync that
  * succeeded, and of the rest some sectors by chance. So every run ends twice: as after SIGKILL (the files) and as after
- * a power cut (their shadows). What was answered must be there, whole; what was not may be there, but never in part. */
+ * a power cut (their shadows). What was accepted must be there, whole; what was refused must not be there after a kill,
+ * and after a power cut, like what was not answered, whole or not at all. */
 #include "store/store_test.h"
 
 #include "facteur/store/sys.h"
@@ -11,12 +12,21 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-enum fault { FAULT_WRITE_IOERR, FAULT_WRITE_FULL, FAULT_SYNC, FAULT_KILL, FAULT_SYNC_THEN_KILL, FAULTS };
+enum fault {
+    FAULT_WRITE_IOERR,
+    FAULT_WRITE_FULL,
+    FAULT_SYNC,
+    FAULT_SYNC_LAST, /* … and the batch is answered, and then nothing more happens */
+    FAULT_KILL,
+    FAULT_SYNC_THEN_KILL, /* before that answer */
+    FAULTS,
+};
 enum { BATCHES = 6, EACH = 2, LIVES = 2, IDS = LIVES * BATCHES * EACH + 1, SECTOR = 512, SIZE = 6000 };
 
 /* What the child tells its parent. */
 struct report {
     int accepted[IDS];
+    int refused_id[IDS];
     int done[IDS];
     int reached; /* the fault happened */
     int refused; /* batches that failed */
@@ -91,8 +101,8 @@ static void power_cut(int percent)
 /* True when it is this call's turn. */
 static bool strikes(bool is_sync)
 {
-    bool counts =
-        plan.fault == FAULT_KILL || is_sync == (plan.fault == FAULT_SYNC || plan.fault == FAULT_SYNC_THEN_KILL);
+    bool counts = plan.fault == FAULT_KILL || is_sync == (plan.fault == FAULT_SYNC || plan.fault == FAULT_SYNC_LAST ||
+                                                          plan.fault == FAULT_SYNC_THEN_KILL);
 
     if (plan.at == 0 || !counts || --plan.at > 0)
         return false;
@@ -311,6 +321,7 @@ static void batch(struct queue *q, uint64_t first)
         report->done[old] = r == 0 ? 1 : 2;
     for (uint64_t i = 0; i < EACH; i++) {
         report->accepted[first + i] = r == 0;
+        report->refused_id[first + i] = r < 0;
         must((queue_get(q, first + i, true, &read, NULL) == 0) == (r == 0),
              "a refused message is seen, or the reverse");
         queue_message_free(&read);
@@ -336,6 +347,8 @@ static void live(const char *state, int life, enum fault fault, int at)
         plan.at = at;
         for (int i = 0; i < BATCHES; i++) {
             batch(q, (uint64_t)(1 + (life * BATCHES + i) * EACH));
+            if (fault == FAULT_SYNC_LAST && life == 0 && report->refused > 0)
+                power_cut(50);
             if (life == 0 && i == 2) /* the second life must not be saved by a checkpoint */
                 report->refused += queue_checkpoint(q, 0, NULL) < 0; /* then the next one does it */
         }
@@ -353,8 +366,9 @@ static void copy(const char *from, const char *to)
     file_write(to, octets, file_read(from, octets, sizeof octets));
 }
 
-static void check(const char *state, enum fault fault, int at, const char *view)
+static void check(const char *state, enum fault fault, int at, bool killed)
 {
+    const char *view = killed ? "killed" : "power cut";
     bool there[IDS] = { false };
     struct queue_message **all;
     struct queue *q = NULL;
@@ -382,6 +396,8 @@ static void check(const char *state, enum fault fault, int at, const char *view)
     for (int id = 1; id < IDS; id++) {
         if (report->accepted[id] && report->done[id] == 0 && !there[id])
             fail_msg("fault %d at %d, %s: message %d was accepted and is lost", (int)fault, at, view, id);
+        if (report->refused_id[id] && there[id] && killed)
+            fail_msg("fault %d at %d, %s: message %d was refused and is there", (int)fault, at, view, id);
         if (report->done[id] == 1 && there[id])
             fail_msg("fault %d at %d, %s: message %d is done and came back", (int)fault, at, view, id);
     }
@@ -400,7 +416,7 @@ static void check_copy(const struct dir *d, const char *suffix, enum fault fault
         if (access(from, F_OK) == 0)
             copy(from, in_dir(&other, files[i]));
     }
-    check(other.path, fault, at, suffix[0] != '\0' ? "power cut" : "killed");
+    check(other.path, fault, at, suffix[0] == '\0');
     dir_remove(&other);
 }
 
@@ -426,7 +442,7 @@ static void all_of(enum fault fault, int step)
     for (; run(fault, at); at += step)
         refused += report->refused;
     assert_true(at > 5); /* it did strike */
-    if (fault <= FAULT_SYNC)
+    if (fault <= FAULT_SYNC_LAST)
         assert_true(refused > 2);
     assert_int_equal(report->refused, 0);
 }
@@ -446,6 +462,11 @@ static void test_sync(void **ctx)
     (void)ctx;
     all_of(FAULT_SYNC, 1);
 }
+static void test_sync_last(void **ctx)
+{
+    (void)ctx;
+    all_of(FAULT_SYNC_LAST, 1);
+}
 static void test_kill(void **ctx)
 {
     (void)ctx;
@@ -460,8 +481,8 @@ static void test_sync_then_kill(void **ctx)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_ioerr), cmocka_unit_test(test_write_full),     cmocka_unit_test(test_sync),
-        cmocka_unit_test(test_kill),        cmocka_unit_test(test_sync_then_kill),
+        cmocka_unit_test(test_write_ioerr), cmocka_unit_test(test_write_full), cmocka_unit_test(test_sync),
+        cmocka_unit_test(test_sync_last),   cmocka_unit_test(test_kill),       cmocka_unit_test(test_sync_then_kill),
     };
 
     /* The disk is simulated; the real one would only cost time. */
