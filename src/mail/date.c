@@ -119,9 +119,8 @@ static bool read_clock(struct slice *text, struct date *d)
     return true;
 }
 
-int date_parse(struct slice text, int64_t *ret_ms)
+static int read_date(struct slice text, struct date *d)
 {
-    struct date d = { .year = 0 };
     struct slice word;
     char divider;
 
@@ -129,16 +128,33 @@ int date_parse(struct slice text, int64_t *ret_ms)
         return -EINVAL;
     if ((word.p[0] < '0' || word.p[0] > '9') && !next_word(&text, &word, &divider)) /* the day of the week */
         return -EINVAL;
-    if (!number(word, 31, &d.day) || d.day == 0)
+    if (!number(word, 31, &d->day) || d->day == 0)
         return -EINVAL;
-    if (!next_word(&text, &word, &divider) || !month(word, &d.month))
+    if (!next_word(&text, &word, &divider) || !month(word, &d->month))
         return -EINVAL;
-    if (!next_word(&text, &word, &divider) || !year(word, &d.year))
+    if (!next_word(&text, &word, &divider) || !year(word, &d->year))
         return -EINVAL;
-    if (!read_clock(&text, &d))
+    if (!read_clock(&text, d))
         return -EINVAL;
     if (next_word(&text, &word, &divider))
-        d.zone = zone(word);
+        d->zone = zone(word);
+    return 0;
+}
+
+int date_parse(struct slice text, int64_t *ret_ms)
+{
+    struct date d = { .year = 0 };
+
+    TRY(read_date(text, &d));
     *ret_ms = (((days_of(&d) * 24 + d.hour) * 60 + d.minute - d.zone) * 60 + d.second) * 1000;
+    return 0;
+}
+
+int date_parse_day(struct slice text, int64_t *ret_day)
+{
+    struct date d = { .year = 0 };
+
+    TRY(read_date(text, &d));
+    *ret_day = days_of(&d);
     return 0;
 }

@@ -12,8 +12,7 @@ static int set_charset(struct imap_cursor *x, struct slice name)
     if (slice_iis(name, "UTF-8") || slice_iis(name, "US-ASCII"))
         return 0;
     known = name.n > 0 ? charset_open(name) : NULL;
-    if (known == NULL)
-        return err_set(x->e, -ENOTSUP, "That charset is not known here");
+    x->c->search.bad_charset = known == NULL;
     charset_close(&known);
     x->charset = name;
     return 0;

@@ -355,6 +355,13 @@ void imap_server_hold(struct imap_server *s, bool hold)
     leave(s, entered);
 }
 
+bool imap_server_may_expunge(const struct imap_server *s)
+{
+    bool expunge = false;
+
+    return s->work != NULL && imap_may_tell(s, &expunge) && expunge;
+}
+
 unsigned imap_server_enabled(const struct imap_server *s)
 {
     return s->enabled;

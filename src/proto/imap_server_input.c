@@ -295,7 +295,7 @@ static void complete(struct imap_server *s, struct slice text)
         imap_run(s);
         return;
     }
-    r = code == -ENOTSUP ? imap_no("BADCHARSET (UTF-8 US-ASCII)", "%s", e.text) : imap_bad("%s", e.text);
+    r = imap_bad("%s", e.text);
     imap_reply(s, &r);
 }
 

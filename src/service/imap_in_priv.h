@@ -9,7 +9,12 @@
 #include "facteur/service/imap_in.h"
 #include "facteur/service/login.h"
 
-enum { IMAP_OUTPUT = 256 * 1024 /* octets that a job makes before the client must have taken some */ };
+enum {
+    IMAP_OUTPUT = 256 * 1024, /* octets that a job makes before the client must have taken some */
+    IMAP_OUT =
+        64 * 1024 * 1024, /* … that wait to be taken: what is said of a mailbox at once, a few of them a message */
+    IMAP_ANSWER = IMAP_OUT / 2 /* a single answer */
+};
 
 struct imap_append_state;
 struct imap_late;
@@ -22,27 +27,45 @@ struct imap_session {
     struct mailbox_view view;           /* of box */
     struct ranges saved;                /* "$": UIDs (RFC 5182) */
     const struct imap_command *command; /* under way in `run`; or NULL */
-    struct account_job *paused;         /* a job that goes on when output has drained: account_start */
-    struct imap_late *late;             /* a reply that waits until the client has taken the news before it; or NULL */
     struct imap_append_state *append;
-    struct buf out; /* untagged answers being put together; kept small between commands */
+    struct buf out; /* being put together, or not taken by the client yet; kept small between commands */
+    size_t out_at;  /* octets of it that are on their way */
+    void (*resume)(struct imap_session *); /* what goes on when the client has taken what it was sent; or NULL: */
+    struct account_job *paused;            /* … a job */
+    struct imap_late *late;                /* … a reply */
     enum imap_phase phase;
     int64_t idle_until_ms; /* monotonic: when IDLE has lasted long enough */
     uint64_t told_modseq;  /* what happened up to it has been told, EXPUNGEs too */
     bool idle;             /* news are told as they come */
 };
 
+/* imap_in_out.c. A command is begun when the client has taken the answers before it. */
+void imap_in_begin(struct imap_session *s, const struct imap_command *c);
+void imap_in_run(struct imap_session *s, const struct imap_command *c); /* imap_in.c */
 /* Ends the command under way: news, then the tagged reply. */
 void imap_in_done(struct imap_session *s, struct imap_result r);
 /* The result of a failure; what a client cannot have caused is logged with its reason. */
 struct imap_result imap_in_failed(const struct imap_session *s, int code, const struct err *e);
+/* Untagged answers gather in `out`. imap_in_flush lets out what the client takes, imap_in_flush_large does when there is
+ * much; imap_in_send is for what was made elsewhere. Any amount, up to IMAP_OUT, may be given at once: it leaves in order
+ * as the client reads, and imap_in_done's reply comes behind it. */
+void imap_in_flush(struct imap_session *s);
+void imap_in_flush_large(struct imap_session *s);
+void imap_in_flush_all(struct imap_session *s); /* to the stream, taken or not: before the end */
 void imap_in_send(struct imap_session *s, struct slice octets);
-void imap_in_flush(struct imap_session *s); /* sends `out`; imap_in_done does it too */
+void imap_in_drained(struct imap_session *s);
+void imap_in_end_output(struct imap_session *s);
 /* Starts a job on the session's account whose changes are the selected mailbox's (box true). */
 void imap_in_start(struct imap_session *s, struct account_job *j, bool box);
 /* Goes on with a job that answered MORE: at once when output has room, else when the client has taken some. Call it from
  * the job's done. */
 void imap_in_continue(struct imap_session *s, struct account_job *j);
+/* Untagged news; `may_expunge` false keeps sequence numbers. */
+void imap_in_news(struct imap_session *s, bool may_expunge);
+void imap_in_changed(struct mailbox_view *v); /* the view's on_change */
+void imap_in_tell_idle(struct imap_session *s);
+
+/* imap_in_view.c. */
 /* The command's set as UIDs of the selected mailbox (sequence numbers, UIDs or "$"). *ret_beyond (may be NULL): it named
  * sequence numbers that are not there. */
 int imap_in_uids(struct imap_session *s, const struct imap_command *c, struct ranges *ret, bool *ret_beyond) MUST_USE;
@@ -50,15 +73,12 @@ int imap_in_set_uids(struct imap_session *s, const struct imap_set *set, bool ui
                      bool *ret_beyond) MUST_USE;
 /* Whether some of them have gone, and this client has not been told yet: it named them by number (RFC 2180 section 4). */
 bool imap_in_has_ghosts(const struct imap_session *s, const struct ranges *uids);
-/* Untagged news; `may_expunge` false keeps sequence numbers. */
-void imap_in_news(struct imap_session *s, bool may_expunge);
-void imap_in_changed(struct mailbox_view *v); /* the view's on_change */
 /* Untagged answers into `out`, which is sent when it is large: "* 3 FETCH (UID 5 MODSEQ (7) FLAGS (\Seen))" of a message
  * (UID and MODSEQ as the client has asked for them), FLAGS and PERMANENTFLAGS, VANISHED. */
 void imap_in_write_flags(struct imap_session *s, uint32_t seq, const struct mailbox_message *m, bool recent);
 void imap_in_write_flag_list(struct imap_session *s);
 void imap_in_write_vanished(struct imap_session *s, const struct ranges *uids, bool earlier);
-void imap_in_unselect(struct imap_session *s);
+void imap_in_unselect(struct imap_session *s); /* imap_in.c */
 
 /* The commands: imap_in_<file>.c. Each ends in imap_in_done, at once or later. */
 void imap_in_select(struct imap_session *s, const struct imap_command *c);  /* SELECT, EXAMINE */

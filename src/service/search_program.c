@@ -3,6 +3,7 @@
 #include "facteur/base/clock.h"
 #include "facteur/base/mem.h"
 #include "facteur/mail/charset.h"
+#include "facteur/mail/date.h"
 #include "facteur/mail/text.h"
 #include "facteur/store/sys.h"
 
@@ -33,6 +34,24 @@ static unsigned cost_of(enum imap_key_kind kind)
         return COST_TEXT;
     default:
         return COST_LIST;
+    }
+}
+
+static unsigned fields_of(enum imap_key_kind kind)
+{
+    switch (kind) {
+    case KEY_SENTBEFORE:
+    case KEY_SENTON:
+    case KEY_SENTSINCE:
+        return INDEX_ENVELOPE | INDEX_SORT;
+    case KEY_SAVEDBEFORE:
+    case KEY_SAVEDON:
+    case KEY_SAVEDSINCE:
+        return INDEX_SAVED;
+    case KEY_EMAILID:
+        return INDEX_IDS;
+    default:
+        return 0;
     }
 }
 
@@ -99,7 +118,7 @@ static int compile_key(const struct imap_key *from, const struct search_scope *s
     *ret = k; /* also when something in it fails: its ranges are freed by the tree */
     k->kind = from->kind;
     k->cost = cost_of(from->kind);
-    p->reads_rows = p->reads_rows || k->cost == COST_ROW;
+    p->fields |= fields_of(k->kind);
     compile_values(from, scope, a, k);
     for (const struct imap_key *child = from->first; child != NULL; child = child->next) {
         struct search_key *compiled = NULL;
@@ -275,11 +294,30 @@ static int64_t day_of(int64_t ms)
     return ms >= 0 ? ms / DAY_MS : -((-ms + DAY_MS - 1) / DAY_MS);
 }
 
-static bool compare_day(enum imap_key_kind kind, enum imap_key_kind before, int64_t ms, int64_t day)
+static bool compare_day(enum imap_key_kind kind, enum imap_key_kind before, int64_t there, int64_t day)
 {
-    int64_t there = day_of(ms);
-
     return kind == before ? there < day : (int)kind == (int)before + 1 ? there == day : there >= day;
+}
+
+/* The date is the first string of the prepared envelope: ("Mon, 7 Feb 1994 21:52:25 -0800" … */
+static int64_t sent_day(const struct index_prepared *p)
+{
+    struct slice rest = slice_skip(p->envelope, 2), date;
+    int64_t day;
+
+    if (slice_istarts(p->envelope, "(\"") && slice_cut(&rest, '"', &date) && date_parse_day(date, &day) == 0)
+        return day;
+    return day_of(p->sent_ms);
+}
+
+void search_take_row(const struct index_row *row, struct search_row *ret)
+{
+    ret->known = true;
+    ret->saved_ms = row->saved_ms;
+    if (row->prepared == NULL) /* of INDEX_SAVED alone */
+        return;
+    ret->sent_day = sent_day(row->prepared);
+    memcpy(ret->email_id, row->prepared->email_id, sizeof ret->email_id);
 }
 
 static bool matches_list(const struct search_key *k, const struct mailbox_message *m, int64_t now_ms)
@@ -310,7 +348,7 @@ static bool matches_list(const struct search_key *k, const struct mailbox_messag
     case KEY_BEFORE:
     case KEY_ON:
     case KEY_SINCE:
-        return compare_day(k->kind, KEY_BEFORE, m->internal_ms, k->day);
+        return compare_day(k->kind, KEY_BEFORE, day_of(m->internal_ms), k->day);
     case KEY_OLDER:
         return age >= 0 && (uint64_t)age >= k->number;
     case KEY_YOUNGER:
@@ -329,8 +367,8 @@ static bool matches_row(const struct search_key *k, const struct search_row *row
     if (k->kind == KEY_EMAILID)
         return slice_is(k->text, row->email_id);
     if (k->kind == KEY_SENTBEFORE || k->kind == KEY_SENTON || k->kind == KEY_SENTSINCE)
-        return compare_day(k->kind, KEY_SENTBEFORE, row->sent_ms, k->day);
-    return compare_day(k->kind, KEY_SAVEDBEFORE, row->saved_ms, k->day);
+        return compare_day(k->kind, KEY_SENTBEFORE, row->sent_day, k->day);
+    return compare_day(k->kind, KEY_SAVEDBEFORE, day_of(row->saved_ms), k->day);
 }
 
 struct question {
@@ -378,7 +416,7 @@ static int ask(struct question *q, const struct search_key *k)
     if (k->cost == COST_LIST)
         return matches_list(k, q->m, q->p->now_ms);
     if (k->cost == COST_ROW)
-        return q->row != NULL && matches_row(k, q->row);
+        return q->row != NULL && q->row->known && matches_row(k, q->row);
     if (k->narrowed && !ranges_has(&k->maybe, q->m->uid))
         return 0;
     return find_text(&q->contents, k);

@@ -28,7 +28,7 @@ struct search_key {
 
 struct search_program {
     struct search_key *root;
-    bool reads_rows; /* some key asks for what is in the prepared rows */
+    unsigned fields; /* of enum index_fields: what some key asks of the prepared rows */
     int64_t now_ms;
 };
 
@@ -47,11 +47,14 @@ void search_program_clear(struct search_program *p);
 /* In the job, once: asks the full-text index. */
 int search_narrow(struct search_program *p, struct index *x, uint32_t folder, struct err *e) MUST_USE;
 
-/* One message. `row` is there when program.reads_rows. 1, 0, or negative; a message that has gone does not match. */
+/* One message. `row` is there when program.fields are not 0. 1, 0, or negative; a message that has gone does not match. */
 struct search_row {
-    int64_t sent_ms, saved_ms;
+    bool known; /* else it has gone */
+    int64_t sent_day; /* since 1970, as the Date field says it: no time, no zone (RFC 9051 section 6.4.4) */
+    int64_t saved_ms;
     char email_id[36];
 };
+void search_take_row(const struct index_row *row, struct search_row *ret);
 int search_matches(const struct search_program *p, struct index *x, uint32_t folder, const struct mailbox_message *m,
                    const struct search_row *row) MUST_USE;
 

@@ -222,6 +222,28 @@ int view_uids(const struct mailbox_view *v, const struct ranges *uids, struct ra
     return 0;
 }
 
+size_t view_list(const struct mailbox_view *v, struct mailbox_message *messages, uint32_t *seqs)
+{
+    const struct mailbox *m = v->mailbox;
+    const struct ranges *ghosts = &v->ghosts.set, *hidden = &v->hidden.set;
+    size_t count = 0, g = 0, h = 0;
+    uint32_t seq = 0;
+
+    for (size_t i = 0; i < m->count && m->messages[i].uid < v->next; i++) {
+        uint32_t uid = m->messages[i].uid;
+
+        for (; g < ghosts->count && ghosts->items[g].to < uid; g++)
+            seq += ghosts->items[g].to - ghosts->items[g].from + 1;
+        while (h < hidden->count && hidden->items[h].to < uid)
+            h++;
+        if (h < hidden->count && hidden->items[h].from <= uid)
+            continue;
+        messages[count] = m->messages[i];
+        seqs[count++] = ++seq;
+    }
+    return count;
+}
+
 /* --- what is new --- */
 
 /* Announces what has come; whether there was something. The first session that hears of a message has it as \Recent. */
@@ -327,24 +349,52 @@ bool view_has_news(const struct mailbox_view *v, bool may_expunge)
 
 /* --- telling it --- */
 
-/* The ghosts go for good. As each goes, those behind it move up: its number is one more than the live ones before it. */
-static void tell_expunged(struct mailbox_view *v, const struct view_events *events, void *to)
+/* The first of the ghosts: so many pieces, or numbers. */
+static void first_ghosts(const struct mailbox_view *v, uint32_t most, bool pieces, struct ranges *ret)
 {
-    struct ranges gone = v->ghosts.set;
+    const struct ranges *all = &v->ghosts.set;
+
+    for (size_t i = 0; i < all->count && most > 0; i++) {
+        struct range piece = all->items[i];
+        uint32_t count = pieces ? 1 : piece.to - piece.from + 1;
+
+        if (count > most)
+            piece.to = piece.from + most - 1;
+        uids_push(ret, piece.from, piece.to);
+        most -= count < most ? count : most;
+    }
+}
+
+/* These ghosts go for good. As each goes, those behind it move up: its number is one more than the live ones before it. */
+static void tell_expunged(struct mailbox_view *v, const struct ranges *gone, const struct view_events *events, void *to)
+{
     uint64_t cursor = 0, recent = ranges_count(&v->recent);
     uint32_t uid;
 
-    v->ghosts.set = (struct ranges){ 0 };
-    ranked_clear(&v->ghosts);
-    uids_take(&v->changed, &gone);
-    uids_take(&v->recent, &gone);
+    uids_take(&v->ghosts.set, gone);
+    if (v->ghosts.set.count > 0)
+        rank(&v->ghosts);
+    else
+        ranked_clear(&v->ghosts);
+    uids_take(&v->changed, gone);
+    uids_take(&v->recent, gone);
     v->recent_told = v->recent_told && ranges_count(&v->recent) == recent;
     if (events->vanished != NULL)
-        events->vanished(to, &gone);
+        events->vanished(to, gone);
     else if (events->expunge != NULL)
-        while (ranges_next(&gone, &cursor, &uid))
+        while (ranges_next(gone, &cursor, &uid))
             events->expunge(to, below(v, uid) + 1);
+}
+
+bool view_sync_gone(struct mailbox_view *v, uint32_t most, const struct view_events *events, void *to)
+{
+    struct ranges gone = { 0 };
+
+    first_ghosts(v, most, events->vanished != NULL, &gone);
+    if (gone.count > 0)
+        tell_expunged(v, &gone, events, to);
     ranges_clear(&gone);
+    return v->ghosts.set.count > 0;
 }
 
 static void tell_flags(struct mailbox_view *v, uint32_t most, const struct view_events *events, void *to)
@@ -379,7 +429,7 @@ static void tell_keywords(struct mailbox_view *v, const struct view_events *even
         events->keywords(to);
 }
 
-bool view_sync_some(struct mailbox_view *v, uint32_t most, const struct view_events *events, void *to)
+bool view_sync_flags(struct mailbox_view *v, uint32_t most, const struct view_events *events, void *to)
 {
     tell_keywords(v, events, to);
     if (v->changed.count > 0)
@@ -390,7 +440,7 @@ bool view_sync_some(struct mailbox_view *v, uint32_t most, const struct view_eve
 void view_sync(struct mailbox_view *v, bool may_expunge, const struct view_events *events, void *to)
 {
     if (may_expunge && v->ghosts.set.count > 0)
-        tell_expunged(v, events, to);
+        (void)view_sync_gone(v, UINT32_MAX, events, to);
     if (announce(v)) {
         v->recent_told = false;
         if (events->exists != NULL)

@@ -13,7 +13,7 @@ def test_never_reads(t):
         for n in range(100):
             c.do("CREATE box/%d" % n)
         c.do(b"APPEND INBOX" + b"".join(b" " + literal(b"Subject: x\r\n\r\n") for n in range(100)))
-    for command in (b'LIST "" "*"', b"CAPABILITY", b"UID FETCH 1:* (FLAGS ENVELOPE)", b"SEARCH RETURN () NOT ALL",
+    for command in (b'LIST "" "*"', b"FETCH 1:* FLAGS", b"CAPABILITY", b"UID FETCH 1:* (FLAGS ENVELOPE)", b"SEARCH RETURN () NOT ALL",
                     b"NOOP", b"ID NIL"):
         c = client(s, select="INBOX")
         before = s.memory()

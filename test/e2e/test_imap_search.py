@@ -206,3 +206,45 @@ def test_forms_of_the_answer(t):
         assert len(c.do("FETCH $ UID").untagged) == 2
         assert c.do("SEARCH RETURN (SAVE ALL) UNSEEN").find(rb"ALL 1,3:4,6$") and len(c.do("FETCH $ UID").untagged) == 4
         assert c.do("SEARCH RETURN (ALL) SUBJECT nothing").find(rb"^\* ESEARCH \(TAG \"a\d+\"\)$")
+
+
+def test_saved_result_after_a_refusal(t):
+    """RFC 5182 section 2.1: NO leaves "$" empty, BAD as it was."""
+    s = server(t)
+    with client(s, select="INBOX") as c:
+        c.append("INBOX", message("m"))
+        talk(c, ("NOOP", "OK"), ("SEARCH RETURN (SAVE) ALL", "OK"), ("FETCH $ UID", "OK", "FETCH"),
+             ("SEARCH RETURN (SAVE) NONSENSE", "BAD"), ("FETCH $ UID", "OK", "FETCH"),
+             ("SEARCH CHARSET KLINGON ALL", "NO"), ("FETCH $ UID", "OK", "FETCH"),
+             ("SEARCH RETURN (SAVE) CHARSET KLINGON ALL", "NO", r"BADCHARSET"), ("FETCH $ UID", "OK", r"!FETCH \("))
+
+
+def test_charsets(t):
+    """Those that BADCHARSET names can be used, and text in another one is found (RFC 9051 section 6.4.4)."""
+    s = server(t)
+    with client(s, select="INBOX") as c:
+        c.append("INBOX", "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\n\u20ac 5, \u0434\u0430\r\n".encode())
+        refused = c.do("SEARCH CHARSET KLINGON ALL", "NO").final
+        names = re.search(rb"\[BADCHARSET \(([^)]*)\)\] ", refused).group(1).decode().split()
+        assert len(names) > 10
+        for name in names:
+            assert c.do("SEARCH CHARSET %s TEXT a" % name)
+        for name, text in (("ISO-8859-1", "gr\u00fc\u00df"), ("windows-1252", "\u20ac"), ("windows-1251", "\u0414\u0410"),
+                           ("iso-8859-15", "\u20ac 5"), ("KOI8-R", "\u0434"), ("UTF-8", "\u0434")):
+            key = b"SEARCH CHARSET %s TEXT %s" % (name.encode(), literal(text.encode(name)))
+            assert c.do(key).untagged == [b"* SEARCH 1"], name
+        assert c.do(b"SEARCH CHARSET ISO-8859-1 TEXT " + literal(b"\xe4")).untagged == [b"* SEARCH"]
+
+
+def test_sent_as_it_is_written(t):
+    """SENTON and its like go by the date in the Date field, whatever its time and zone (RFC 9051 section 6.4.4)."""
+    s = server(t)
+    with client(s, select="INBOX") as c:
+        for date in ("Sun, 31 Dec 2023 23:30:00 -0800", "Mon, 1 Jan 2024 00:30:00 +1300", "Mon, 1 Jan 2024 12:00:00 +0000",
+                     "Tue, 2 Jan 2024 00:10:00 +0200"):
+            c.append("INBOX", b"Date: %s\r\nSubject: x\r\n\r\n" % date.encode())
+        c.append("INBOX", b"Subject: no date\r\n\r\n", '"01-Jan-2024 10:00:00 +0000"')
+        for key, want in (("SENTON 31-Dec-2023", "1"), ("SENTON 1-Jan-2024", "2 3 5"), ("SENTBEFORE 1-Jan-2024", "1"),
+                          ("SENTSINCE 1-Jan-2024", "2 3 4 5"), ("SENTSINCE 2-Jan-2024", "4"),
+                          ("NOT SENTSINCE 2-Jan-2024", "1 2 3 5")):
+            assert found(c, key) == want, (key, found(c, key))

@@ -280,7 +280,8 @@ def test_syntax(t):
                         "APPEND INBOX", "APPEND INBOX (\\Seen) x", "ID (a b", "UID", "UID 1 FETCH", "LOGOUT x",
                         "EXPUNGE 1"):
             c.do(command, "BAD")
-        talk(c, ("SEARCH CHARSET KLINGON ALL", "NO", r"\[BADCHARSET \("), ("SORT (DATE) ALL", "NO", "BADCHARSET"),
+        talk(c, ("SEARCH CHARSET KLINGON ALL", "NO", r"\[BADCHARSET \("), ("SORT (DATE) ALL", "BAD"),
+             ("SORT (DATE) KLINGON ALL", "NO", r"\[BADCHARSET \("),
              ("NOOP", "OK"))
 
 

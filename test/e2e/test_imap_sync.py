@@ -4,6 +4,7 @@ import re
 
 from imap import client, literal, server, talk
 from lib import message, wait_until
+from test_imap_fetch import many
 
 
 def modseq(c, uid=1):
@@ -202,6 +203,35 @@ def test_more_news_than_output_holds(t):
         answer = other.do("SELECT INBOX (QRESYNC (%d %d))" % (validity, highest(opened)))
         assert len(answer.all(rb"^\* \d+ FETCH \(UID \d+ MODSEQ .*k19x")) == count
         other.do("NOOP")
+
+
+def test_many_go_at_once(t):
+    """EXPUNGEs and VANISHED that are told in parts are those that are told at once, also to one that does not read."""
+    s = server(t, start=False)
+    count = 16600
+    many(s, count, 200)
+    s.start()
+    with client(s) as q, client(s) as idle, client(s, select="INBOX") as c, client(s, select="INBOX") as other:
+        q.do("ENABLE QRESYNC")
+        idle.do("SELECT INBOX")
+        q.do("SELECT INBOX")
+        odd = [n for n in range(1, count + 1) if n % 2]
+        for at in range(0, len(odd), 2000):
+            other.do(r"UID STORE %s +FLAGS.SILENT (\Deleted)" % ",".join(map(str, odd[at:at + 2000])))
+        idling = idle.send("IDLE")
+        tags = [(x, x.send("NOOP")) for x in (c, q)]
+        for x, tag in tags:
+            x.wait(tag)
+        other.do("EXPUNGE")
+        left = list(range(1, count + 1))
+        for line in c.do("NOOP").untagged:
+            left.pop(int(re.match(rb"\* (\d+) EXPUNGE$", line).group(1)) - 1)
+        assert left == c.uids() == [n for n in range(1, count + 1) if n % 2 == 0]
+        gone = q.do("NOOP").all(rb"^\* VANISHED ([\d,]+)$")
+        assert [int(n) for m in gone for n in m.group(1).split(b",")] == odd
+        idle.raw(b"DONE\r\n")
+        assert len(idle.wait(idling).all(rb"^\* \d+ EXPUNGE$")) == len(odd)
+        assert len(q.do("FETCH 1:* UID").untagged) == len(left)
 
 
 def test_rev2(t):

@@ -13,5 +13,7 @@
 /* Milliseconds since 1970, UTC. Reads obsolete forms, comments and dates without seconds or zone (then UTC). -EINVAL for
  * what is no date. */
 int date_parse(struct slice text, int64_t *ret_ms) MUST_USE;
+/* Days since 1970 of the date as it is written, whatever its time and zone. */
+int date_parse_day(struct slice text, int64_t *ret_day) MUST_USE;
 
 #endif

@@ -172,6 +172,7 @@ struct imap_search {
     unsigned returns; /* of enum imap_return; RETURN_ALL for "RETURN ()" */
     int64_t partial_from, partial_to;
     bool uses_modseq;       /* MODSEQ is among the keys */
+    bool bad_charset;       /* the strings are in one that is not known: NO [BADCHARSET (…)] */
     struct imap_key *root;  /* KEY_AND */
     struct imap_sort *sort; /* SORT */
     size_t sort_count;

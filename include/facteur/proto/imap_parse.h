@@ -25,7 +25,7 @@ struct imap_parse_options {
 };
 
 /* `text` is the command with its literals in place ("{5}\r\nhello") and without its last CRLF. 0; -EINVAL with a
- * sentence for the BAD reply; -ENOTSUP for [BADCHARSET]; -E2BIG for [TOOBIG] or too deep. ret->tag is set in every case
+ * sentence for the BAD reply; -E2BIG for [TOOBIG] or too deep. ret->tag is set in every case
  * when a tag could be read. APPEND and REPLACE are read up to their first message literal by imap_parse_append. */
 int imap_parse(struct slice text, const struct imap_parse_options *o, struct arena *a, struct imap_command *ret,
                struct err *e) MUST_USE;

@@ -104,6 +104,7 @@ void imap_server_bye(struct imap_server *s, const char *text); /* as soon as no 
 bool imap_server_is_waiting(const struct imap_server *s);
 void imap_server_hold(struct imap_server *s, bool hold); /* an append's store is full for now: input waits */
 
+bool imap_server_may_expunge(const struct imap_server *s);     /* before the reply to the command under way */
 unsigned imap_server_enabled(const struct imap_server *s);     /* of enum imap_enable */
 void imap_server_enable(struct imap_server *s, unsigned what); /* a CONDSTORE-enabling command */
 bool imap_server_names_utf8(const struct imap_server *s);

@@ -109,6 +109,9 @@ uint32_t view_last_uid(const struct mailbox_view *v);          /* what "*" means
 int view_uids_of_seqs(const struct mailbox_view *v, const struct ranges *seqs, struct ranges *ret,
                       bool *ret_beyond) MUST_USE;
 int view_uids(const struct mailbox_view *v, const struct ranges *uids, struct ranges *ret) MUST_USE;
+/* Copies the messages that this view has, ghosts left out, and their sequence numbers: at most mailbox_index(v->mailbox,
+ * v->next). How many. */
+size_t view_list(const struct mailbox_view *v, struct mailbox_message *messages, uint32_t *seqs);
 bool view_has_news(const struct mailbox_view *v, bool may_expunge);
 
 /* What a view has to say, in the order in which it must be said. Any may be NULL. */
@@ -122,8 +125,9 @@ struct view_events {
 };
 /* Tells and remembers that it was told. EXPUNGE only when `may_expunge`. */
 void view_sync(struct mailbox_view *v, bool may_expunge, const struct view_events *events, void *to);
-/* The same of `most` messages whose flags have changed, and of keywords: whoever is told much takes it by and by. True:
- * there are more. */
-bool view_sync_some(struct mailbox_view *v, uint32_t most, const struct view_events *events, void *to);
+/* Parts of the same, for whoever is told much and takes it by and by: `most` of the EXPUNGEs (pieces of VANISHED), or
+ * keywords and `most` messages whose flags have changed. True: there are more. */
+bool view_sync_gone(struct mailbox_view *v, uint32_t most, const struct view_events *events, void *to);
+bool view_sync_flags(struct mailbox_view *v, uint32_t most, const struct view_events *events, void *to);
 
 #endif

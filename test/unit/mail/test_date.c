@@ -53,9 +53,23 @@ static void dates(void **state)
         assert_int_equal(date_parse(slice_str(bad[i]), &ms), -EINVAL);
 }
 
+/* The day as it is written, not the one that it is in Greenwich then. */
+static void days(void **state)
+{
+    static const char *const texts[] = { "Mon, 1 Jan 2024 23:30:00 -1100", "1 Jan 2024 00:10 +1400", "1 Jan 24 12:00" };
+    int64_t day = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        assert_int_equal(date_parse_day(slice_str(texts[i]), &day), 0);
+        assert_int_equal(day, 19723);
+    }
+    assert_int_equal(date_parse_day(SLICE_LIT("yesterday at noon"), &day), -EINVAL);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(dates) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(dates), cmocka_unit_test(days) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -122,7 +122,8 @@ static inline void fake_run(void *world, const struct imap_command *c)
 
     assert_int_equal(f->owed, FAKE_NOTHING);
     assert_false(f->in_body);
-    fake_line(f, "ran %s%s %.*s", c->uid ? "UID " : "", fake_verbs[c->verb], SLICE_ARG(c->mailbox));
+    fake_line(f, "ran %s%s %.*s%s", c->uid ? "UID " : "", fake_verbs[c->verb], SLICE_ARG(c->mailbox),
+              c->search.bad_charset ? "bad charset" : "");
     if (f->in_append)
         fake_line(f, "body <%.*s>", SLICE_ARG(buf_slice(&f->body)));
     f->in_append = false;

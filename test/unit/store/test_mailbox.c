@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 #include <stdio.h>
@@ -466,6 +467,26 @@ static uint32_t pick(struct model *t, uint32_t bound)
     return (uint32_t)(t->seed >> 33) % bound;
 }
 
+/* What the view's list says is what it knows, without those that have gone. */
+static void check_list(const struct client *c)
+{
+    const struct mailbox *m = c->v.mailbox;
+    struct mailbox_message *messages = calloc(m->count + 1, sizeof *messages);
+    uint32_t *seqs = calloc(m->count + 1, sizeof *seqs);
+    size_t count = view_list(&c->v, messages, seqs), live = 0;
+
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (mailbox_find(m, c->known[i].uid) == NULL)
+            continue;
+        assert_true(live < count);
+        assert_int_equal(messages[live].uid, c->known[i].uid);
+        assert_int_equal(seqs[live++], i + 1);
+    }
+    assert_int_equal(live, count);
+    free(messages);
+    free(seqs);
+}
+
 static void check_numbers(struct model *t, const struct client *c)
 {
     struct ranges seqs = { 0 }, got = { 0 };
@@ -481,6 +502,7 @@ static void check_numbers(struct model *t, const struct client *c)
     }
     assert_int_equal(view_uid(&c->v, c->count + 1), 0);
     assert_int_equal(view_seq(&c->v, t->uidnext), 0);
+    check_list(c);
     from = 1 + pick(t, c->count + 2);
     to = from + pick(t, c->count + 2);
     assert_int_equal(ranges_add(&seqs, from, to), 0);
@@ -564,6 +586,21 @@ static void complete_list(const struct model *t, struct mailbox_changes *ch)
         change(ch, t->all[i - 1].uid, t->all[i - 1].flags, 1);
 }
 
+/* No more than was asked for goes, and what is left is told of later. */
+static void check_part(struct client *c, uint32_t most, const struct view_events *events)
+{
+    uint64_t numbers = ranges_count(&c->v.ghosts.set), left;
+    size_t pieces = c->v.ghosts.set.count;
+    bool more = view_sync_gone(&c->v, most, events, c);
+
+    left = ranges_count(&c->v.ghosts.set);
+    assert_int_equal(more, left > 0);
+    if (events->vanished != NULL)
+        assert_int_equal(c->v.ghosts.set.count, pieces > most ? pieces - most : 0);
+    else
+        assert_int_equal(left, numbers > most ? numbers - most : 0);
+}
+
 static void step(struct model *t, struct mailbox *m, struct client *clients)
 {
     struct client *c = &clients[pick(t, CLIENTS)];
@@ -605,11 +642,14 @@ static void step(struct model *t, struct mailbox *m, struct client *clients)
         }
         break;
     default: {
+        const struct view_events *events = pick(t, 3) == 0 ? &qresync : &plain;
         bool may_expunge = pick(t, 2) == 0;
 
         if (pick(t, 3) == 0)
-            (void)view_sync_some(&c->v, 1 + (uint32_t)pick(t, 3), &plain, c);
-        view_sync(&c->v, may_expunge, pick(t, 3) == 0 ? &qresync : &plain, c);
+            (void)view_sync_flags(&c->v, 1 + (uint32_t)pick(t, 3), events, c);
+        if (may_expunge && pick(t, 3) == 0)
+            check_part(c, 1 + (uint32_t)pick(t, 3), events);
+        view_sync(&c->v, may_expunge, events, c);
         if (may_expunge)
             check_equal(t, c);
         break;
