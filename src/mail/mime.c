@@ -33,6 +33,8 @@ struct mime_parser {
     struct position before_line_end;
     uint64_t floor; /* before_line_end does not count before it: that line end belongs to a header or a delimiter */
     char last;      /* the last octet taken */
+    size_t line_n, word_n; /* of the survey: octets of the line at hand; since it could last be folded */
+    bool blank;            /* of the survey: the last octet is white space */
     struct boundary boundaries[MIME_DEPTH];
     size_t open;                  /* how many of them */
     const struct boundary *found; /* of the delimiter at hand */
@@ -137,7 +139,8 @@ static void decide_type(struct mime_parser *p)
         *part = (struct mime_part){ .parent = part->parent,
                                     .envelope = part->envelope,
                                     .header_at = part->header_at,
-                                    .header_bare = part->header_bare };
+                                    .header_bare = part->header_bare,
+                                    .header_unfit = part->header_unfit };
     }
     if (!p->header.is_mime || !p->header.is_type_valid) {
         bool digest = part->parent != NULL && part->parent->multipart && slice_iis(part->parent->subtype, "digest");
@@ -236,12 +239,67 @@ static enum line classify(struct mime_parser *p, struct slice line, bool whole)
     return DELIMITER;
 }
 
+/* Whether a header's line cannot be folded: before each of its blanks it can. A line that ends in a blank is not
+ * folded, so that no line is all white space. */
+static bool is_endless(struct mime_parser *p, char c)
+{
+    bool blank = c == ' ' || c == '\t', was_blank = p->blank;
+
+    if (c == '\n')
+        return was_blank && p->line_n > MIME_LINE;
+    p->word_n = blank && !was_blank ? 1 : p->word_n + 1;
+    p->blank = blank;
+    return p->word_n > MIME_LINE;
+}
+
+static void survey_octet(struct mime_parser *p, struct mime_unfit *unfit, char before, char c)
+{
+    bool bad = (unsigned char)c > 127 || c == '\0';
+
+    if (before == '\r' && c != '\n') { /* a CR alone is part of its line */
+        unfit->octets++;
+        unfit->escapes++;
+        p->line_n++;
+    }
+    if (c == '\r')
+        return;
+    unfit->words = unfit->words || (p->in_header && is_endless(p, c));
+    if (c == '\n') {
+        unfit->lines = unfit->lines || before != '\r';
+        p->line_n = p->word_n = 0;
+        p->blank = false;
+        return;
+    }
+    p->line_n++;
+    unfit->lines = unfit->lines || p->line_n > MIME_LINE;
+    unfit->octets += bad ? 1 : 0;
+    unfit->escapes += bad || c == '=' || (c < ' ' && c != '\t') || c == 0x7f ? 1 : 0;
+}
+
+static struct mime_unfit *unfit_at_hand(struct mime_parser *p)
+{
+    return p->in_header ? &p->part->header_unfit : &p->part->body_unfit;
+}
+
+static void survey(struct mime_parser *p, struct slice octets)
+{
+    struct mime_unfit *unfit = unfit_at_hand(p);
+    char before = p->last;
+
+    for (size_t i = 0; i < octets.n; i++) {
+        survey_octet(p, unfit, before, octets.p[i]);
+        before = octets.p[i];
+    }
+}
+
 /* Counts octets of one line, with its line end or before it. */
 static void advance(struct mime_parser *p, struct slice octets)
 {
     bool has_end = octets.p[octets.n - 1] == '\n';
     bool has_cr = has_end && (octets.n > 1 ? octets.p[octets.n - 2] : p->last) == '\r';
 
+    if (p->m->survey)
+        survey(p, octets);
     p->last = octets.p[octets.n - 1];
     p->now.at += octets.n;
     if (!has_end)
@@ -381,6 +439,8 @@ void mime_end(struct mime *m)
         return;
     if (p->hold_n > 0)
         decide(p, classify(p, (struct slice){ p->hold, p->hold_n }, true));
+    if (m->survey && p->last == '\r')
+        unfit_at_hand(p)->octets++;
     while (p->in_header)
         end_header(p, p->now, false);
     while (p->structure && p->part != NULL)

@@ -22,6 +22,7 @@ enum {
     MIME_PARTS = 10000,
     MIME_HEADER = 1024 * 1024,
     MIME_BOUNDARY = 2048,
+    MIME_LINE = 998, /* octets before the line end; RFC 5322 section 2.1.1 */
     MIME_MEMORY = 32 * 1024 * 1024
 };
 
@@ -55,6 +56,14 @@ struct mime_envelope {
     struct slice references; /* for THREAD */
 };
 
+/* What a transport of 7 bits does not take (RFC 2045 section 2.7): filled in when mime_survey asked for it. */
+struct mime_unfit {
+    uint64_t octets;  /* above 127, NUL, or a CR alone */
+    uint64_t escapes; /* these and what else quoted-printable writes as three octets; fit by themselves */
+    bool lines;       /* one is longer than MIME_LINE octets, or ends in an LF alone */
+    bool words;       /* only in headers: no fold makes a line short enough */
+};
+
 enum mime_encoding { MIME_7BIT, MIME_8BIT, MIME_BINARY, MIME_BASE64, MIME_QUOTED_PRINTABLE, MIME_UNKNOWN_ENCODING };
 
 struct mime_part {
@@ -78,6 +87,7 @@ struct mime_part {
     uint64_t header_at, body_at, end;
     uint64_t header_bare, body_bare; /* line ends without CR in header and body: + so many octets on the wire */
     uint64_t body_lines;
+    struct mime_unfit header_unfit, body_unfit; /* a multipart's body is here what stands around its parts */
 };
 
 struct mime_parser;
@@ -85,6 +95,7 @@ struct mime {
     struct arena arena;
     struct mime_part *root; /* after mime_end */
     size_t parts;
+    bool survey;
     struct mime_parser *parser; /* while it runs */
 };
 
@@ -92,6 +103,11 @@ struct mime {
  * the root has neither parts nor an end. */
 void mime_init(struct mime *m, bool structure);
 void mime_clear(struct mime *m);
+/* Behind mime_init: header_unfit and body_unfit are wanted, too. */
+static inline void mime_survey(struct mime *m)
+{
+    m->survey = true;
+}
 /* MORE, or DONE when nothing more needs to come. Never fails. */
 enum progress mime_push(struct mime *m, struct slice octets);
 void mime_end(struct mime *m);

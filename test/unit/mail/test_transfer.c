@@ -114,12 +114,86 @@ static void long_texts_are_decoded(void **state)
     buf_clear(&out);
 }
 
+static void assert_encodes(enum mime_encoding coding, struct slice in, const char *text)
+{
+    struct transfer_out t;
+    struct buf out;
+
+    buf_init(&out, 4000);
+    for (size_t cut = 0; cut <= in.n; cut++) {
+        buf_reset(&out);
+        transfer_out_init(&t, coding);
+        assert_int_equal(transfer_out_push(&t, slice_head(in, cut), false, &out), 0);
+        assert_int_equal(transfer_out_push(&t, slice_skip(in, cut), true, &out), 0);
+        assert_string_equal(buf_cstr(&out), text);
+    }
+    buf_reset(&out);
+    transfer_out_init(&t, coding);
+    for (size_t i = 0; i < in.n; i++)
+        assert_int_equal(transfer_out_push(&t, (struct slice){ in.p + i, 1 }, false, &out), 0);
+    assert_int_equal(transfer_out_push(&t, (struct slice){ "", 0 }, true, &out), 0);
+    assert_string_equal(buf_cstr(&out), text);
+    buf_clear(&out);
+}
+
+static void base64_is_written(void **state)
+{
+    char in[3 * TRANSFER_BASE64_LINE];
+
+    (void)state;
+    assert_encodes(MIME_BASE64, SLICE_LIT(""), "");
+    assert_encodes(MIME_BASE64, SLICE_LIT("a"), "YQ==");
+    assert_encodes(MIME_BASE64, SLICE_LIT("\xff\0\r\n"), "/wANCg==");
+    memset(in, 0, sizeof in);
+#define ZEROS "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    assert_encodes(MIME_BASE64, (struct slice){ in, sizeof in }, ZEROS "\r\n" ZEROS "\r\n" ZEROS);
+    assert_encodes(MIME_BASE64, (struct slice){ in, TRANSFER_BASE64_LINE + 1 }, ZEROS "\r\nAA==");
+}
+
+static void quoted_printable_is_written(void **state)
+{
+    (void)state;
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT(""), "");
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT("a = b\x7f\x1f~\r\n"), "a =3D b=7F=1F~\r\n");
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT("a \r\n\t\r\n \t\r\n "), "a=20\r\n=09\r\n =09\r\n=20");
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT("\n\r\r\n \r \n\r"), "=0A=0D\r\n=20=0D =0A=0D");
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT("--a\r\n-\r\na-"), "=2D-a\r\n=2D\r\na-");
+#define TEN     "1234567890"
+#define SEVENTY TEN TEN TEN TEN TEN TEN TEN
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT(SEVENTY "12345\r\n"), SEVENTY "12345\r\n");
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT(SEVENTY "123456\r\n"), SEVENTY "12345=\r\n6\r\n");
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT(SEVENTY "12\xfc"), SEVENTY "12=FC");
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT(SEVENTY "123\xfc"), SEVENTY "123=\r\n=FC");
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT(SEVENTY "1234 \r\n"), SEVENTY "1234=\r\n=20\r\n");
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT(SEVENTY "1234 5"), SEVENTY "1234 =\r\n5");
+    assert_encodes(MIME_QUOTED_PRINTABLE, SLICE_LIT(SEVENTY "12345-"), SEVENTY "12345=\r\n=2D");
+}
+
+static void what_is_written_is_bounded(void **state)
+{
+    struct transfer_out t;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 20);
+    transfer_out_init(&t, MIME_QUOTED_PRINTABLE);
+    assert_int_equal(transfer_out_push(&t, SLICE_LIT("1234567890"), false, &out), -ENOBUFS);
+    transfer_out_init(&t, MIME_BASE64);
+    assert_int_equal(transfer_out_push(&t, SLICE_LIT(SEVENTY), false, &out), -ENOBUFS);
+    buf_clear(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(base64_is_read),           cmocka_unit_test(quoted_printable_is_read),
-        cmocka_unit_test(much_white_space_is_text), cmocka_unit_test(other_encodings_pass),
+        cmocka_unit_test(base64_is_read),
+        cmocka_unit_test(quoted_printable_is_read),
+        cmocka_unit_test(much_white_space_is_text),
+        cmocka_unit_test(other_encodings_pass),
         cmocka_unit_test(long_texts_are_decoded),
+        cmocka_unit_test(base64_is_written),
+        cmocka_unit_test(quoted_printable_is_written),
+        cmocka_unit_test(what_is_written_is_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
