@@ -201,6 +201,9 @@ static const struct field auth_fields[] = {
       .example = "[PLAIN, LOGIN]",
       .meaning = "SASL mechanisms. SCRAM-SHA-256 is offered only when each user that has a password has a "
                  "{SCRAM-SHA-256} hash, since clients that see it use it." },
+    { "cache", &type_duration, AT(auth.cache), .preset = "10m", RANGE(0, DAY), .example = "0",
+      .meaning = "How long a password that was right is taken without computing its slow hash again; 0: never. Kept in "
+                 "memory as keyed digests, at most 1024; a reload or a changed hash ends it." },
     { 0 },
 };
 const struct section section_auth = { "auth", "auth", "Logging in; only under TLS or from loopback.", auth_fields };

@@ -18,6 +18,7 @@ void flow_start(struct flow *f, struct config *config)
     f->config = config_ref(config);
     f->first_id = queue_new_id(f->queue);
     rand_bytes(f->scram_secret, sizeof f->scram_secret);
+    f->passwords = password_cache_new();
     f->commit = commit_new(f);
     f->chronicle = chronicle_new(f);
     f->space = space_new(f);
@@ -32,6 +33,7 @@ void flow_configure(struct flow *f, struct config *config, struct tls_client *tl
 {
     config_unref(&f->config);
     f->config = config_ref(config);
+    password_cache_wipe(f->passwords);
     tls_client_unref(&f->tls);
     f->tls = tls != NULL ? tls_client_ref(tls) : NULL;
     remote_set_config(f->remote, config, f->tls);
@@ -76,5 +78,6 @@ void flow_clear(struct flow *f)
     chronicle_free(&f->chronicle);
     commit_free(&f->commit);
     config_unref(&f->config);
+    password_cache_free(&f->passwords);
     tls_client_unref(&f->tls);
 }

@@ -1,8 +1,10 @@
 #include "facteur/service/login.h"
 
+#include "facteur/base/clock.h"
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
 #include "facteur/store/password.h"
+#include "facteur/store/password_cache.h"
 #include "facteur/store/scram_keys.h"
 
 typedef void login_done_fn(struct peer *p, const struct verdict *v);
@@ -138,17 +140,38 @@ static void login_drop(struct job *job)
     mem_free(j);
 }
 
+static struct password_claim claim_of(const struct conf_user *user, struct slice password)
+{
+    return (struct password_claim){
+        .user = user->name, .hashes = user->passwords.items, .count = user->passwords.count, .password = password
+    };
+}
+
+/* Whether the slow hash may be left out. Only what was right is ever kept, so whoever guesses pays for each guess, and
+ * nobody learns from the time who exists: the digest is made for all names alike. */
+static bool known_good(struct peer *p, const struct conf_user *user, const struct sasl_attempt *attempt)
+{
+    static const struct conf_user nobody = { .name = "" };
+    struct password_claim claim = claim_of(user != NULL ? user : &nobody, slice_str(attempt->password));
+
+    return p->config->auth.cache > 0 && password_cache_has(peers_flow(p->peers)->passwords, &claim, clock_mono_ms()) &&
+           not_there(user) == NULL;
+}
+
 static void login_done(void *owner, struct job *job)
 {
     struct peer *p = owner;
     struct login_job *j = LIST_ENTRY(job, struct login_job, job);
     const char *why = j->user != NULL && !j->good ? "wrong password" : not_there(j->user);
+    struct password_claim claim;
     struct verdict v;
 
     if (why != NULL) {
         login_bad(p, j->login, why, j->done);
         return;
     }
+    claim = claim_of(j->user, slice_make(j->password, j->password_n));
+    password_cache_put(peers_flow(p->peers)->passwords, &claim, p->config->auth.cache, clock_mono_ms());
     v = judged(p, j->user, j->service, "password");
     j->done(p, &v);
 }
@@ -192,6 +215,10 @@ enum when login_ask(struct peer *p, const struct sasl_attempt *attempt, enum con
         return LATER;
     }
     if (!attempt->scram) {
+        if (known_good(p, user, attempt)) {
+            *ret = judged(p, user, service, "password-again");
+            return NOW;
+        }
         start_check(p, user, attempt, service, done);
         return LATER;
     }

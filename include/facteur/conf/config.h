@@ -169,7 +169,8 @@ struct config {
 
     struct {
         bool plain, login;
-        bool scram; /* in effect: asked for, and every user that has a password has a {SCRAM-SHA-256} one */
+        bool scram;    /* in effect: asked for, and every user that has a password has a {SCRAM-SHA-256} one */
+        int64_t cache; /* ms for which a password that was right is not hashed again; 0: always hashed */
     } auth;
 
     struct {

@@ -18,6 +18,7 @@
 #include "facteur/policy/counters.h"
 #include "facteur/store/history.h"
 #include "facteur/store/maildir.h"
+#include "facteur/store/password_cache.h"
 #include "facteur/store/queue.h"
 #include "facteur/store/spool.h"
 
@@ -55,9 +56,10 @@ struct flow {
     /* Told of deliveries; NULL: nobody reads mail here. Its maker (app) sets it after flow_start, calls mailboxes_stop
      * when the sessions have ended, and frees it when flow is quiet. */
     struct mailboxes *mailboxes;
-    uint64_t first_id;        /* of this process: older messages may have been delivered already */
-    uint64_t body_octets;     /* bodies in memory now */
-    uint8_t scram_secret[32]; /* what the salts of unknown users are made of */
+    uint64_t first_id;                /* of this process: older messages may have been delivered already */
+    uint64_t body_octets;             /* bodies in memory now */
+    uint8_t scram_secret[32];         /* what the salts of unknown users are made of */
+    struct password_cache *passwords; /* logins of all protocols that were right */
     struct flow_stats stats;
     /* stopping */
     void (*on_quiet)(void *owner);

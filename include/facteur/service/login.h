@@ -1,10 +1,10 @@
 /* facteur: service/login: who is it, and may they?
  * Purpose:   judges a SASL attempt or a user name and password for any protocol: counters of failures, the hash in a
- *            job, growing delays, services per user; the log says why, the client hears the same words for every wrong
- *            login.
+ *            job (or what a former one found, for auth.cache), growing delays, services per user; the log says why, the
+ *            client hears the same words for every wrong login.
  * Owner:     one at a time per peer.
  * Thread:    the loop's; hashes are jobs.
- * Limits:    limits.auth_failures, auth_failure_rate.
+ * Limits:    limits.auth_failures, auth_failure_rate; auth.cache.
  * Standards: RFC 4954, 5802, 9051 section 6.2, 5034. */
 #ifndef FACTEUR_SERVICE_LOGIN_H
 #define FACTEUR_SERVICE_LOGIN_H
