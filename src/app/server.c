@@ -377,7 +377,7 @@ static int start(struct server *s, struct err *e)
 
     TRY(privs_limits(e));
     TRY(load_config(s, e));
-    TRY(loop_new(JOB_THREADS, &s->loop, e));
+    TRY(loop_new(&s->loop, e));
     TRY(server_load_tls(s->config, NULL, &s->tls, &client, e));
     s->flow.tls = client;
     TRY(open_log(s->config, e));

@@ -3,7 +3,11 @@
 #include "facteur/base/mem.h"
 #include "loop_priv.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /* How many jobs of a class run at a time. QUEUE and HISTORY are lanes: one connection to one database each, and the
  * commits that wait while one runs make the next batch. SPOOL: two, of its own, so that no client waits behind
@@ -12,80 +16,148 @@
  * job (maildir_sync). HASH: one, which bounds both memory (a yescrypt or argon2id
  * hash takes 16 to 64 MiB) and the share of the processor that guessing passwords can take from the loop. MAILBOX: two,
  * so that a user whose mail is being indexed does not hold up all the others.
- * The pool has a thread for each, so no class waits for another. */
-static const unsigned ceiling[JOB_CLASSES] = {
-    [JOB_QUEUE] = 1, [JOB_HISTORY] = 1, [JOB_SPOOL] = 2,   [JOB_DISK] = 2,
-    [JOB_SYNC] = 2,  [JOB_HASH] = 1,    [JOB_MAILBOX] = 2,
+ * Each class has threads of its own, so none waits for another. */
+static const struct {
+    unsigned threads;
+    const char *note;
+} classes[JOB_CLASSES] = {
+    [JOB_QUEUE] = { 1, "queue job done" },     [JOB_HISTORY] = { 1, "history job done" },
+    [JOB_SPOOL] = { 2, "spool job done" },     [JOB_DISK] = { 2, "disk job done" },
+    [JOB_SYNC] = { 2, "sync job done" },       [JOB_HASH] = { 1, "hash job done" },
+    [JOB_MAILBOX] = { 2, "mailbox job done" },
 };
-static const char *const note[JOB_CLASSES] = {
-    [JOB_QUEUE] = "queue job done",     [JOB_HISTORY] = "history job done", [JOB_SPOOL] = "spool job done",
-    [JOB_DISK] = "disk job done",       [JOB_SYNC] = "sync job done",       [JOB_HASH] = "hash job done",
-    [JOB_MAILBOX] = "mailbox job done",
-};
-_Static_assert(JOB_THREADS == 1 + 1 + 2 + 2 + 2 + 1 + 2, "a thread for each job that may run");
+enum { CLASS_THREADS = 2 /* at most */ };
 
-struct slot {
-    uv_work_t work;
+/* Threads of our own instead of libuv's pool, where each job costs more hand-overs than two: it goes to the thread that
+ * has slept longest, which then waits for the lock under which it was woken; and at its end the loop, woken by
+ * uv_async_send's write, spins until that thread gets the processor again and returns from it. One client after the
+ * other pays for all of that. Here a lane stays in one thread, and nobody holds anything while he wakes another. */
+struct worker {
     struct job_pool *pool;
-    struct job *job; /* NULL: free */
+    struct job *job;      /* from job_start to on_told */
+    bool begin;           /* under the lock: the job is to be run */
+    struct link finished; /* under the lock: in the pool's list */
+    pthread_cond_t wanted;
+    pthread_t thread;
 };
 
 struct job_pool {
     struct loop *loop;
-    struct link line[JOB_CLASSES]; /* jobs that wait for a slot */
+    uv_poll_t told; /* of the eventfd */
+    int event;
+    struct link line[JOB_CLASSES]; /* jobs that wait for a worker */
     unsigned waiting[JOB_CLASSES]; /* in line or running */
-    unsigned running[JOB_CLASSES];
-    struct slot slots[JOB_THREADS];
+    struct worker workers[JOB_CLASSES][CLASS_THREADS];
+    pthread_mutex_t lock;
+    bool stop;            /* under the lock */
+    struct link finished; /* under the lock: workers whose job has run */
 };
 
-static void start_next(struct job_pool *pool, enum job_class cls);
+/* --- the threads' side --- */
 
-static void on_work(uv_work_t *work)
+static void tell(int event)
 {
-    const struct slot *slot = work->data;
+    const uint64_t one = 1;
 
-    slot->job->run(slot->job);
+    while (write(event, &one, sizeof one) < 0 && errno == EINTR)
+        ;
 }
 
-static void on_worked(uv_work_t *work, int status)
+static bool wait_for_job(struct worker *w)
 {
-    struct slot *slot = work->data;
-    struct job_pool *pool = slot->pool;
-    struct job *job = slot->job;
-    enum job_class cls = job->cls;
+    struct job_pool *pool = w->pool;
+    bool begin;
 
-    (void)status; /* nothing is ever cancelled */
-    loop_note(pool->loop, note[cls]);
-    slot->job = NULL;
-    pool->running[cls]--;
-    pool->waiting[cls]--;
-    start_next(pool, cls); /* before done(): the disk works while the loop does */
+    (void)pthread_mutex_lock(&pool->lock);
+    while (!w->begin && !pool->stop)
+        (void)pthread_cond_wait(&w->wanted, &pool->lock);
+    begin = w->begin;
+    w->begin = false;
+    (void)pthread_mutex_unlock(&pool->lock);
+    return begin;
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct job_pool *pool = w->pool;
+
+    while (wait_for_job(w)) {
+        bool first;
+
+        w->job->run(w->job);
+        (void)pthread_mutex_lock(&pool->lock);
+        first = list_empty(&pool->finished);
+        list_push(&pool->finished, &w->finished);
+        (void)pthread_mutex_unlock(&pool->lock);
+        if (first)
+            tell(pool->event);
+    }
+    return NULL;
+}
+
+/* --- the loop's side --- */
+
+static struct worker *free_worker(struct job_pool *pool, enum job_class cls)
+{
+    for (unsigned i = 0; i < classes[cls].threads; i++)
+        if (pool->workers[cls][i].job == NULL)
+            return &pool->workers[cls][i];
+    return NULL;
+}
+
+static void start_next(struct job_pool *pool, enum job_class cls)
+{
+    struct worker *w;
+
+    while (!list_empty(&pool->line[cls]) && (w = free_worker(pool, cls)) != NULL) {
+        w->job = LIST_ENTRY(list_pop(&pool->line[cls]), struct job, in_line);
+        (void)pthread_mutex_lock(&pool->lock);
+        w->begin = true;
+        (void)pthread_mutex_unlock(&pool->lock);
+        (void)pthread_cond_signal(&w->wanted);
+    }
+}
+
+static void take_back(struct job_pool *pool, struct worker *w)
+{
+    struct job *job = w->job;
+
+    loop_note(pool->loop, classes[job->cls].note);
+    w->job = NULL;
+    pool->waiting[job->cls]--;
+    start_next(pool, job->cls); /* before done(): the disk works while the loop does */
     list_unlink(&job->in_scope);
     if (!job->abandoned && job->done != NULL)
         job->done(job->owner, job);
     job->drop(job);
 }
 
-static struct slot *free_slot(struct job_pool *pool)
+static void on_told(uv_poll_t *handle, int status, int events)
 {
-    for (size_t i = 0; i < JOB_THREADS; i++)
-        if (pool->slots[i].job == NULL)
-            return &pool->slots[i];
-    abort(); /* the slots are the sum of the ceilings */
+    struct job_pool *pool = handle->data;
+    struct link finished, *l;
+    uint64_t count;
+
+    (void)status;
+    (void)events;
+    list_init(&finished);
+    if (read(pool->event, &count, sizeof count) < 0) /* first, so that what comes from now on tells again */
+        return;
+    (void)pthread_mutex_lock(&pool->lock);
+    list_move(&pool->finished, &finished);
+    (void)pthread_mutex_unlock(&pool->lock);
+    while ((l = list_pop(&finished)) != NULL)
+        take_back(pool, LIST_ENTRY(l, struct worker, finished));
+    if (job_pool_idle(pool))
+        uv_unref((uv_handle_t *)&pool->told);
 }
 
-static void start_next(struct job_pool *pool, enum job_class cls)
+static void start_thread(struct job_pool *pool, struct worker *w)
 {
-    while (pool->running[cls] < ceiling[cls] && !list_empty(&pool->line[cls])) {
-        struct slot *slot = free_slot(pool);
-
-        slot->job = LIST_ENTRY(list_pop(&pool->line[cls]), struct job, in_line);
-        slot->pool = pool;
-        slot->work.data = slot;
-        pool->running[cls]++;
-        if (uv_queue_work(&pool->loop->uv, &slot->work, on_work, on_worked) != 0)
-            abort(); /* fails only without a function */
-    }
+    w->pool = pool;
+    if (pthread_cond_init(&w->wanted, NULL) != 0 || pthread_create(&w->thread, NULL, work, w) != 0)
+        abort();
 }
 
 struct job_pool *job_pool_new(struct loop *loop)
@@ -93,15 +165,50 @@ struct job_pool *job_pool_new(struct loop *loop)
     struct job_pool *pool = mem_zero(sizeof *pool);
 
     pool->loop = loop;
-    for (size_t i = 0; i < JOB_CLASSES; i++)
-        list_init(&pool->line[i]);
+    list_init(&pool->finished);
+    pool->told.data = pool;
+    pool->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (pool->event < 0 || pthread_mutex_init(&pool->lock, NULL) != 0 ||
+        uv_poll_init(&loop->uv, &pool->told, pool->event) != 0 || uv_poll_start(&pool->told, UV_READABLE, on_told) != 0)
+        abort();                          /* at start, and nothing is served without them */
+    uv_unref((uv_handle_t *)&pool->told); /* the loop may end when no job waits */
+    for (size_t cls = 0; cls < JOB_CLASSES; cls++) {
+        list_init(&pool->line[cls]);
+        for (unsigned i = 0; i < classes[cls].threads; i++)
+            start_thread(pool, &pool->workers[cls][i]);
+    }
     return pool;
 }
 
-void job_pool_free(struct job_pool **pool)
+static void on_closed(uv_handle_t *handle)
 {
-    mem_free(*pool);
-    *pool = NULL;
+    struct job_pool *pool = handle->data;
+
+    (void)close(pool->event);
+    mem_free(pool);
+}
+
+void job_pool_free(struct job_pool **pool_p)
+{
+    struct job_pool *pool = *pool_p;
+
+    if (pool == NULL)
+        return;
+    *pool_p = NULL;
+    (void)pthread_mutex_lock(&pool->lock);
+    pool->stop = true;
+    (void)pthread_mutex_unlock(&pool->lock);
+    for (size_t cls = 0; cls < JOB_CLASSES; cls++) {
+        for (unsigned i = 0; i < classes[cls].threads; i++) {
+            struct worker *w = &pool->workers[cls][i];
+
+            (void)pthread_cond_signal(&w->wanted);
+            (void)pthread_join(w->thread, NULL);
+            (void)pthread_cond_destroy(&w->wanted);
+        }
+    }
+    (void)pthread_mutex_destroy(&pool->lock);
+    uv_close((uv_handle_t *)&pool->told, on_closed);
 }
 
 bool job_pool_idle(const struct job_pool *pool)
@@ -132,7 +239,6 @@ void job_scope_abandon(struct job_scope *scope)
 
 void job_start(struct job_pool *pool, enum job_class cls, struct job_scope *scope, struct job *job)
 {
-    job->pool = pool;
     job->cls = cls;
     job->abandoned = false;
     job->in_scope = (struct link){ NULL, NULL };
@@ -140,5 +246,6 @@ void job_start(struct job_pool *pool, enum job_class cls, struct job_scope *scop
         list_push(&scope->jobs, &job->in_scope);
     list_push(&pool->line[cls], &job->in_line);
     pool->waiting[cls]++;
+    uv_ref((uv_handle_t *)&pool->told);
     start_next(pool, cls);
 }

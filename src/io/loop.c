@@ -3,7 +3,6 @@
 #include "facteur/base/clock.h"
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
-#include "facteur/io/job.h"
 #include "loop_priv.h"
 
 #include <signal.h>
@@ -182,22 +181,13 @@ void loop_wait_end(struct waiter *w)
 
 /* ---- life ---- */
 
-static void set_pool_size(unsigned threads)
-{
-    char text[16];
-
-    (void)snprintf(text, sizeof text, "%u", threads < JOB_THREADS ? (unsigned)JOB_THREADS : threads);
-    (void)setenv("UV_THREADPOOL_SIZE", text, 1);
-}
-
-int loop_new(unsigned threads, struct loop **ret, struct err *e)
+int loop_new(struct loop **ret, struct err *e)
 {
     struct loop *loop = mem_zero(sizeof *loop);
     int rc;
 
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
-    set_pool_size(threads);
     rc = uv_loop_init(&loop->uv);
     if (rc < 0) {
         mem_free(loop);

@@ -1,5 +1,5 @@
 /* facteur: io/job: blocking work off the loop.
- * Purpose:   runs a function over data that it owns on a pool thread, and tells its owner on the loop.
+ * Purpose:   runs a function over data that it owns on a thread of its class, and tells its owner on the loop.
  * Owner:     the job is embedded in its maker's struct and lives until `drop`, which frees it. The scope is embedded in
  *            the owner; an abandoned scope's jobs still run to their end and are dropped, but `done` is not called.
  * Thread:    run: a pool thread; done and drop: the loop's. Nothing is shared, so nothing is locked.
@@ -23,8 +23,6 @@ enum job_class {
     JOB_CLASSES
 };
 
-enum { JOB_THREADS = 11 }; /* the sum of the classes' ceilings; loop_new makes at least as many */
-
 struct job_pool;
 struct job_scope {
     struct link jobs;
@@ -37,13 +35,12 @@ struct job {
     void *owner;
     /* the pool's own */
     struct link in_scope, in_line;
-    struct job_pool *pool;
     enum job_class cls;
     bool abandoned;
 };
 
-struct job_pool *job_pool_new(struct loop *loop);
-void job_pool_free(struct job_pool **pool); /* only when idle: job_pool_idle */
+struct job_pool *job_pool_new(struct loop *loop); /* starts all threads */
+void job_pool_free(struct job_pool **pool);       /* only when idle (job_pool_idle), and before the loop */
 bool job_pool_idle(const struct job_pool *pool);
 unsigned job_pool_waiting(const struct job_pool *pool, enum job_class cls); /* started and not yet done */
 

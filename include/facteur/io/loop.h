@@ -24,9 +24,8 @@ struct loop_stalls {
     uint64_t turns;
 };
 
-/* Sets UV_THREADPOOL_SIZE to `threads`, but at least JOB_THREADS of io/job (before the pool's first use), ignores
- * SIGPIPE and SIGXFSZ. */
-int loop_new(unsigned threads, struct loop **ret, struct err *e) MUST_USE;
+/* Ignores SIGPIPE and SIGXFSZ, too. */
+int loop_new(struct loop **ret, struct err *e) MUST_USE;
 void loop_free(struct loop **loop); /* runs what is still closing to its end; NULL is fine */
 
 int loop_run(struct loop *loop);      /* until loop_stop or nothing is left; 0 */

@@ -43,7 +43,7 @@ static UNUSED void flow_test_start(struct flow *f, const char *state, int port)
 
     (void)alarm(FLOW_TEST_SECONDS);
     assert_int_equal(log_open(LOG_TARGET_NONE, NULL, LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, &e), 0);
-    assert_int_equal(loop_new(0, &f->loop, &e), 0);
+    assert_int_equal(loop_new(&f->loop, &e), 0);
     f->pool = job_pool_new(f->loop);
     assert_int_equal(queue_open(state, &f->queue, &e), 0);
     assert_int_equal(spool_open(state, &f->spool, &e), 0);

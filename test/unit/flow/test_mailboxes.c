@@ -36,7 +36,7 @@ static int make(void **state)
     dir_make(&x->dir);
     (void)alarm(FLOW_TEST_SECONDS);
     assert_int_equal(log_open(LOG_TARGET_FILE, in_dir(&x->dir, "log"), LOG_FORMAT_LOGFMT, LOG_LEVEL_INFO, &e), 0);
-    assert_int_equal(loop_new(0, &x->f.loop, &e), 0);
+    assert_int_equal(loop_new(&x->f.loop, &e), 0);
     x->f.pool = job_pool_new(x->f.loop);
     x->f.config = flow_test_config(x->dir.path, 9);
     x->m = x->f.mailboxes = mailboxes_new(&x->f, NULL);

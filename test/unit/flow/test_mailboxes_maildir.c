@@ -561,7 +561,7 @@ static void world_make(struct world *w, uint64_t seed, int seconds)
     dir_make(&w->dir);
     (void)alarm((unsigned)seconds + 5);
     assert_int_equal(log_open(LOG_TARGET_NONE, NULL, LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, &e), 0);
-    assert_int_equal(loop_new(0, &w->f.loop, &e), 0);
+    assert_int_equal(loop_new(&w->f.loop, &e), 0);
     w->f.pool = job_pool_new(w->f.loop);
     w->f.config = flow_test_config(w->dir.path, 9);
     assert_int_equal(maildirs_open(w->dir.path, &w->f.maildirs, &e), 0);

@@ -195,7 +195,7 @@ static int set_up(void **state)
         pthread_create(&f->server.thread, NULL, serve, &f->server) != 0)
         return -1;
     (void)snprintf(servers, sizeof servers, "127.0.0.1:%u", ntohs(f->at.sin_port));
-    if (log_open(LOG_TARGET_NONE, NULL, LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, &e) < 0 || loop_new(0, &f->loop, &e) < 0 ||
+    if (log_open(LOG_TARGET_NONE, NULL, LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, &e) < 0 || loop_new(&f->loop, &e) < 0 ||
         dns_new(f->loop, servers, &f->dns, &e) < 0)
         return -1;
     f->dog = timer_new(f->loop, bark, f);

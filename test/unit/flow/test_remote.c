@@ -1,6 +1,7 @@
 /* The relay against next hops in the same loop, over real sockets. */
 #include "peer.h"
 
+#include "facteur/base/codec.h"
 #include "facteur/flow/remote.h"
 
 enum { RCPTS = 130, WORKS = 400 };
@@ -114,6 +115,11 @@ static void expect_and_free(struct item *item, enum remote_result result, short 
 
 /* ---- the fixture ---- */
 
+static void on_stopped(void *owner)
+{
+    ((struct fixture *)owner)->stopped = true;
+}
+
 static void bark(void *owner)
 {
     ((struct fixture *)owner)->late = true;
@@ -177,7 +183,7 @@ static int set_up(void **state)
     struct fixture *f = mem_zero(sizeof *f);
     struct err e;
 
-    if (log_open(LOG_TARGET_NONE, NULL, LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, &e) < 0 || loop_new(0, &f->loop, &e) < 0)
+    if (log_open(LOG_TARGET_NONE, NULL, LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, &e) < 0 || loop_new(&f->loop, &e) < 0)
         return -1;
     (void)alarm(30);
     f->dog = timer_new(f->loop, bark, f);
@@ -565,14 +571,12 @@ static void bodies_are_loaded_when_needed(void **state)
                     "from the queue");
 }
 
-static void spooled_bodies_are_read_in_blocks(void **state)
+/* A message in the spool: a Return-Path, and the same line many times. */
+static struct item *spooled_item(struct fixture *f, const char *line, size_t lines)
 {
-    static const char line[] = "0123456789012345678901234567890123456789012345678901234567890123456789012345678\n";
-    struct fixture *f = *state;
     struct item *item = item_new(f, NULL, "one.example", 1, "a@one.example");
+    ssize_t n = (ssize_t)strlen(line);
     struct err e;
-    size_t lines = 20000, seen = 0;
-    const char *at;
     int fd;
 
     (void)snprintf(f->dir, sizeof f->dir, "/tmp/facteur-test-remote-XXXXXX");
@@ -582,12 +586,33 @@ static void spooled_bodies_are_read_in_blocks(void **state)
     assert_true(fd >= 0);
     assert_int_equal(write(fd, "Return-Path: <>\n", 16), 16);
     for (size_t i = 0; i < lines; i++)
-        assert_int_equal(write(fd, line, sizeof line - 1), (int)sizeof line - 1);
+        assert_int_equal(write(fd, line, (size_t)n), n);
     (void)close(fd);
     item->message.spooled = true;
     item->message.trace_at = 16;
-    item->message.size = 16 + lines * (sizeof line - 1);
+    item->message.size = 16 + lines * (size_t)n;
     item->message.wire_size = item->message.size + lines + 1;
+    return item;
+}
+
+static void spooled_item_free(struct fixture *f, struct item *item)
+{
+    (void)spool_remove(f->spool, item->message.id);
+    item_free(item);
+    (void)snprintf(f->dir + strlen(f->dir), sizeof f->dir - strlen(f->dir), "/spool");
+    (void)rmdir(f->dir);
+    *strrchr(f->dir, '/') = '\0';
+    (void)rmdir(f->dir);
+}
+
+static void spooled_bodies_are_read_in_blocks(void **state)
+{
+    static const char line[] = "0123456789012345678901234567890123456789012345678901234567890123456789012345678\n";
+    struct fixture *f = *state;
+    size_t lines = 20000, seen = 0;
+    struct item *item = spooled_item(f, line, lines);
+    const char *at;
+
     f->peer.ehlo = "250-peer\r\n250 SIZE\r\n";
     start(f, NULL);
     (void)relayed(f, item);
@@ -605,12 +630,116 @@ static void spooled_bodies_are_read_in_blocks(void **state)
     (void)relayed(f, item);
     expect(item, 0, REMOTE_DEFERRED, 451, "could not be read");
     assert_int_equal(f->peer.messages, 1);
-    (void)spool_remove(f->spool, item->message.id);
-    item_free(item);
-    (void)snprintf(f->dir + strlen(f->dir), sizeof f->dir - strlen(f->dir), "/spool");
-    (void)rmdir(f->dir);
-    *strrchr(f->dir, '/') = '\0';
-    (void)rmdir(f->dir);
+    spooled_item_free(f, item);
+}
+
+/* ---- servers without 8BITMIME ---- */
+
+static struct item *relayed_8bit(struct fixture *f, const char *text, unsigned flags)
+{
+    struct item *item = item_new(f, text, "one.example", 2, "a@one.example", "b@one.example");
+
+    item->message.flags = flags;
+    return relayed(f, item);
+}
+
+static void what_a_server_does_not_take_is_converted(void **state)
+{
+    struct fixture *f = *state;
+
+    f->peer.ehlo = "250-peer\r\n250-PIPELINING\r\n250 SIZE 1000\r\n";
+    start(f, NULL);
+    expect_and_free(relayed_8bit(f, "Subject: x\n\n.\xc3\xbc\n.dot\n", QUEUE_8BIT), REMOTE_TAKEN, 250, "taken");
+    assert_false(peer_heard(&f->peer, "BODY="));
+    assert_true(peer_heard(&f->peer, "DATA\nSubject: x\nMIME-Version: 1.0\n"
+                                     "Content-Type: text/plain; charset=unknown-8bit\n"
+                                     "Content-Transfer-Encoding: quoted-printable\n\n..=C3=BC\n..dot\n.\n"));
+    expect_and_free(relayed_8bit(f, "Content-Type: image/x\r\n\r\n\n\r\r\n", QUEUE_BINARY | QUEUE_8BIT), REMOTE_TAKEN,
+                    250, "taken");
+    assert_true(peer_heard(&f->peer, "Content-Type: image/x\nMIME-Version: 1.0\n"
+                                     "Content-Transfer-Encoding: base64\n\nCg0NCg==\n.\n"));
+    expect_and_free(relayed_8bit(f, "Subject: ascii\n\n7bit", QUEUE_8BIT), REMOTE_TAKEN, 250, "taken");
+    assert_true(peer_heard(&f->peer, "DATA\nSubject: ascii\n\n7bit\n.\n"));
+    /* SMTPUTF8 is what it lacks first */
+    expect_and_free(relayed_8bit(f, "\n\xc3\xbc\n", QUEUE_8BIT | QUEUE_SMTPUTF8), REMOTE_REFUSED, 550, "SMTPUTF8");
+    expect_and_free(relayed_8bit(f, "Subject: \xc3\xbc\n\n", QUEUE_8BIT), REMOTE_REFUSED, 554,
+                    "(8BITMIME), and this one cannot be converted: its header has 8-bit characters");
+    expect_and_free(relayed_8bit(f, "Subject: \xc3\xbc\r\n\r\n", QUEUE_BINARY), REMOTE_REFUSED, 554,
+                    "(BINARYMIME), and this one cannot be converted: its header has 8-bit characters");
+    assert_int_equal(f->peer.messages, 3);
+    assert_int_equal(f->peer.accepted, 1);
+}
+
+static void a_server_with_8bitmime_gets_it_as_it_is(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f, NULL);
+    expect_and_free(relayed_8bit(f, "Subject: x\n\n\xc3\xbc\n", QUEUE_8BIT), REMOTE_TAKEN, 250, "taken");
+    assert_true(peer_heard(&f->peer, "BODY=8BITMIME\n") && peer_heard(&f->peer, "DATA\nSubject: x\n\n\xc3\xbc\n"));
+    /* but binary ones are converted for it, and then have 7 bits */
+    expect_and_free(relayed_8bit(f, "Subject: y\r\n\r\n\xc3\xbc\r\n", QUEUE_BINARY), REMOTE_TAKEN, 250, "taken");
+    assert_true(peer_heard(&f->peer, "MAIL FROM:<sender@example.org>\n") && peer_heard(&f->peer, "\n=C3=BC\n.\n"));
+}
+
+static void spooled_bodies_are_converted(void **state)
+{
+    static const char line[] = "\xc3\xbc-"
+                               "34567890123456789012345678901234567890123456789012345678901234567890\n";
+    struct fixture *f = *state;
+    size_t lines = 20000, seen = 0;
+    struct item *item = spooled_item(f, line, lines);
+    const char *at;
+
+    item->message.flags = QUEUE_8BIT;
+    f->peer.ehlo = "250-peer\r\n250 SIZE\r\n";
+    start(f, NULL);
+    (void)relayed(f, item);
+    expect(item, 0, REMOTE_TAKEN, 250, "taken");
+    at = strstr(buf_cstr(&f->peer.log), "DATA\n");
+    assert_non_null(at);
+    for (at = strstr(at, "\n\n"); at != NULL; at = strstr(at + 1, "\n=C3=BC-3456789012345678901234567890"))
+        seen++;
+    assert_int_equal(seen, lines + 1);
+    assert_true(ascii_only(buf_slice(&f->peer.log)));
+    /* a file that is shorter than its row says: already the survey sees it */
+    item->message.size += 10;
+    item->done = false;
+    (void)relayed(f, item);
+    expect(item, 0, REMOTE_DEFERRED, 451, "could not be read");
+    assert_int_equal(f->peer.messages, 1);
+    item->message.size -= 10;
+    item->done = false;
+    (void)relayed(f, item);
+    expect(item, 0, REMOTE_TAKEN, 250, "taken");
+    spooled_item_free(f, item);
+}
+
+/* While a message is surveyed no reply is due: whatever ends the connection, the message stays. */
+static void a_connection_may_end_during_the_survey(void **state)
+{
+    struct fixture *f = *state;
+    struct item *item = spooled_item(f, "\xc3\xbc\n", 100000);
+
+    item->message.flags = QUEUE_8BIT;
+    f->peer.ehlo = "250 peer\r\n421 4.3.2 closing\r\n";
+    start(f, NULL);
+    (void)relayed(f, item);
+    expect(item, 0, REMOTE_DEFERRED, 421, "closing");
+    remote_free(&f->remote);
+    f->peer.ehlo = "250 peer\r\n";
+    for (int turns = 1; turns <= 40; turns++) {
+        item->done = f->stopped = false;
+        start(f, NULL);
+        remote_start(f->remote, &item->work);
+        for (int i = 0; i < turns; i++)
+            (void)loop_run_once(f->loop);
+        remote_shutdown(f->remote, 1, on_stopped, f);
+        RUN_UNTIL(f, f->stopped);
+        assert_true(item->done);
+        remote_free(&f->remote);
+    }
+    spooled_item_free(f, item);
 }
 
 /* ---- TLS and login ---- */
@@ -763,11 +892,6 @@ static void scram_keeps_the_password_here(void **state)
 
 /* ---- the end ---- */
 
-static void on_stopped(void *owner)
-{
-    ((struct fixture *)owner)->stopped = true;
-}
-
 static void shutdown_finishes_what_is_under_way(void **state)
 {
     struct fixture *f = *state;
@@ -857,6 +981,10 @@ int main(void)
         TEST(endless_replies),
         TEST(bodies_are_loaded_when_needed),
         TEST(spooled_bodies_are_read_in_blocks),
+        TEST(what_a_server_does_not_take_is_converted),
+        TEST(a_server_with_8bitmime_gets_it_as_it_is),
+        TEST(spooled_bodies_are_converted),
+        TEST(a_connection_may_end_during_the_survey),
         TEST(tls_in_all_modes),
         TEST(opportunistic_tls_falls_back),
         TEST(required_tls_does_not),

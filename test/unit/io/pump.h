@@ -46,7 +46,7 @@ static inline int pump_open(void **state)
     struct pump *p = mem_zero(sizeof *p);
     struct err e;
 
-    if (log_open(LOG_TARGET_NONE, NULL, LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, &e) < 0 || loop_new(0, &p->loop, &e) < 0)
+    if (log_open(LOG_TARGET_NONE, NULL, LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, &e) < 0 || loop_new(&p->loop, &e) < 0)
         return -1;
     (void)alarm(20); /* after a failure the loop may never become empty */
     p->dog = timer_new(p->loop, pump_bark, p);
