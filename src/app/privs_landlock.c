@@ -118,7 +118,7 @@ static void log_without(const char *why)
     LOG(INFO, "landlock", kv_str("state", "off"), kv_str("reason", why));
 }
 
-void privs_landlock(const struct config *c)
+bool privs_landlock(const struct config *c)
 {
     struct landlock_ruleset_attr attr = { .handled_access_fs = FIRST_RIGHTS | LANDLOCK_ACCESS_FS_REFER };
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -126,11 +126,11 @@ void privs_landlock(const struct config *c)
 
     if (version < 0) {
         log_without(err_text(-errno));
-        return;
+        return false;
     }
     if (version < 2) {
         log_without("the kernel has only its first version");
-        return;
+        return false;
     }
     if (version >= 3)
         attr.handled_access_fs |= LANDLOCK_ACCESS_FS_TRUNCATE;
@@ -138,7 +138,7 @@ void privs_landlock(const struct config *c)
     r.fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr.handled_access_fs, 0);
     if (r.fd < 0) {
         log_without(err_text(-errno));
-        return;
+        return false;
     }
     allow_config(&r, c);
     if (r.code == 0 && syscall(SYS_landlock_restrict_self, r.fd, 0) < 0)
@@ -148,4 +148,5 @@ void privs_landlock(const struct config *c)
         log_without(err_text(r.code));
     else
         LOG(INFO, "landlock", kv_str("state", "on"), kv_num("version", version));
+    return r.code == 0;
 }

@@ -382,7 +382,8 @@ static int start(struct server *s, struct err *e)
     s->flow.tls = client;
     TRY(open_log(s->config, e));
     TRY(server_listen(s, s->config, e));
-    TRY(privs_drop(s->config, e));
+    s->charsets = charsets_load();
+    TRY(privs_drop(s->config, &s->confined, e));
     s->pool = job_pool_new(s->loop);
     TRY(open_state(s, e));
     TRY(dns_new(s->loop, s->config->dns.servers, &s->flow.dns, e));
@@ -429,6 +430,7 @@ static void finish(struct server *s)
     spool_close(&s->flow.spool);
     queue_close(&s->flow.queue);
     tls_server_unref(&s->tls);
+    charsets_release(&s->charsets);
     config_unref(&s->config);
 }
 

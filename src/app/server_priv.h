@@ -2,9 +2,11 @@
 #ifndef FACTEUR_APP_SERVER_PRIV_H
 #define FACTEUR_APP_SERVER_PRIV_H
 
+#include "facteur/app/privs.h"
 #include "facteur/flow/flow.h"
 #include "facteur/flow/mailboxes.h"
 #include "facteur/io/listener.h"
+#include "facteur/mail/charset.h"
 #include "facteur/service/control.h"
 #include "facteur/service/peer.h"
 #include "facteur/service/smtp_in.h"
@@ -21,7 +23,9 @@ struct server {
     unsigned services_open; /* while stopping: those that still have sessions */
     struct control *control;
     struct tls_server *tls;
-    struct link listeners; /* struct server_listener */
+    struct link listeners;     /* struct server_listener */
+    struct charsets *charsets; /* loaded while libraries could be */
+    struct privs_confined confined;
     struct timer *deadline, *daily;
     int64_t started_ms; /* wall */
     enum server_phase phase;

@@ -97,6 +97,9 @@ json_t *server_status(void *server)
                   "uptime_s", number((uint64_t)(clock_wall_ms() - s->started_ms) / 1000), "tls_library", tls_library());
 
     (void)json_object_set_new(status, "listeners", server_listeners_json(s));
+    (void)json_object_set_new(
+        status, "confined",
+        json_pack("{sb,sb}", "landlock", (int)s->confined.landlock, "seccomp", (int)s->confined.seccomp));
     (void)json_object_set_new(status, "sessions", peers_json(s->smtp));
     (void)json_object_set_new(status, "imap", peers_json(s->imap));
     (void)json_object_set_new(status, "pop3", peers_json(s->pop3));

@@ -133,6 +133,8 @@ static const struct known {
     { "big5hkscs", "BIG5-HKSCS", BY_ICONV, 1 },
 };
 
+enum { KNOWN = sizeof known / sizeof known[0] };
+
 /* Windows-1252 from 0x80 to 0x9f. */
 static const uint16_t western[32] = {
     0x20ac, 0xfffd, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160,
@@ -157,7 +159,7 @@ static const struct known *find(struct slice name)
         else if (strchr("-_. :()", c) == NULL || c == '\0')
             return NULL;
     }
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    for (size_t i = 0; i < KNOWN; i++)
         if (slice_is((struct slice){ key, n }, known[i].name))
             return &known[i];
     return NULL;
@@ -204,6 +206,45 @@ void charset_close(struct charset **c)
     mem_free(*c);
     *c = NULL;
 }
+
+/* --- all of them --- */
+
+struct charsets {
+    iconv_t cds[KNOWN];
+    size_t count;
+};
+
+struct charsets *charsets_load(void)
+{
+    struct charsets *all = mem_zero(sizeof *all);
+    const char *last = "";
+
+    for (size_t i = 0; i < KNOWN; i++) {
+        iconv_t cd;
+
+        if (known[i].kind != BY_ICONV || strcmp(known[i].iconv, last) == 0) /* names of the same one stand together */
+            continue;
+        last = known[i].iconv;
+        cd = iconv_open("UTF-8", last);
+        if (cd != (iconv_t)-1)
+            all->cds[all->count++] = cd;
+    }
+    return all;
+}
+
+void charsets_release(struct charsets **c)
+{
+    struct charsets *all = *c;
+
+    if (all == NULL)
+        return;
+    while (all->count > 0)
+        (void)iconv_close(all->cds[--all->count]);
+    mem_free(all);
+    *c = NULL;
+}
+
+/* --- one in use --- */
 
 static int add_western(unsigned char octet, struct buf *out)
 {

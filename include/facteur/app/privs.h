@@ -1,9 +1,9 @@
 /* facteur: app/privs: the rights that the server gives up.
- * Purpose:   from root to an ordinary user, and no further than its files.
+ * Purpose:   from root to an ordinary user, no further than its files, and no system call that it does not need.
  * Owner:     no state; it is the process that changes.
  * Thread:    before the loop runs and before the pool's first thread, so that every thread has the same rights.
- * Limits:    no way back, which is tried. A kernel without Landlock is logged and accepted.
- * Standards: credentials(7), landlock(7), prctl(2). */
+ * Limits:    no way back, which is tried. A kernel without Landlock or seccomp is logged and accepted.
+ * Standards: credentials(7), landlock(7), prctl(2), seccomp(2). */
 #ifndef FACTEUR_APP_PRIVS_H
 #define FACTEUR_APP_PRIVS_H
 
@@ -11,16 +11,21 @@
 
 #include <sys/types.h>
 
-/* At the start: no core files, not dumpable, no new privileges, as many descriptors as the hard limit has, umask 077.
- */
+/* At the start, before the loop: no core files, not dumpable, no new privileges, as many descriptors as the hard limit
+ * has, umask 077, no io_uring. */
 int privs_limits(struct err *e) MUST_USE;
 
 /* After the ports are bound and the keys are read. As root: makes the state directory and the log file the user's if
  * they are new, becomes run_as (or "facteur" if that user exists) with its groups, and checks that root is out of
  * reach; without a user to become -EPERM with the words to say (exit 78). Not as root: only what follows. Then
  * Landlock: the policy's files, certificates and the system's resolver and CA files can be read, the state directory
- * and the log's directory written, nothing executed. */
-int privs_drop(const struct config *c, struct err *e) MUST_USE;
+ * and the log's directory written, nothing executed. Then seccomp: the system calls that a running server makes, of
+ * which none starts a program or makes memory executable. So no library can be loaded after it: what the C library
+ * would load at first use (charset_load_all) must be there before. *ret says what took effect. */
+struct privs_confined {
+    bool landlock, seccomp;
+};
+int privs_drop(const struct config *c, struct privs_confined *ret, struct err *e) MUST_USE;
 
 /* The user that the server runs as when root starts it: run_as, or "facteur". -ENOENT (with words) when there is none,
  * -EPERM when it is root. */

@@ -21,6 +21,13 @@ int charset_push(struct charset *c, struct slice in, bool last, struct buf *out)
 /* All at once; an unknown charset is guessed. 0 or -ENOBUFS. */
 int charset_to_utf8(struct slice name, struct slice in, struct buf *out) MUST_USE;
 
+/* What the C library loads from its own files at the first use of a charset, for all of them now and for as long as
+ * this is held: for a process that can load no code later on. With the GNU C library this takes 2 MiB, of which most is
+ * shared with every other process that uses it. */
+struct charsets;
+struct charsets *charsets_load(void);
+void charsets_release(struct charsets **c); /* NULL is fine */
+
 /* Folds case (simple mapping, title case as RFC 5051 says) so that equal keys compare equal octet by octet; invalid
  * octets become U+FFFD. 0 or -ENOBUFS. */
 int charset_fold(struct slice utf8, struct buf *out) MUST_USE;
