@@ -37,6 +37,7 @@ void connection_end(struct remote_connection *c, bool politely)
     timer_close(&c->timer);
     job_scope_abandon(&c->scope);
     remote_body_stop(&c->body);
+    remote_convert_stop(c);
     list_unlink(&c->in_idle);
     list_unlink(&c->in_list);
     list_push(&c->r->ended, &c->in_list);

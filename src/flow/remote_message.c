@@ -41,6 +41,82 @@ static void body_ready(void *owner)
     smtp_client_body_ready(c->client);
 }
 
+static void begin_transaction(struct remote_connection *c)
+{
+    c->state = CONNECTION_BUSY;
+    c->carrying = true;
+    remote_body_start(&c->body, c->r, c->work->message, body_ready, c);
+    smtp_client_message(c->client, &c->message);
+}
+
+static void stop_reading(struct remote_connection *c)
+{
+    if (c->body.status < 0)
+        LOG(ERROR, "body-not-read", kv_str("session", c->id), kv_str("reason", err_text(c->body.status)));
+    remote_body_stop(&c->body);
+    remote_convert_stop(c);
+}
+
+static void let_go(struct remote_connection *c)
+{
+    stop_reading(c);
+    c->work->connection = NULL;
+    c->work = NULL;
+}
+
+static void body_lost(struct remote_connection *c, int status)
+{
+    struct smtp_client_reply why = { .code = 451, .enhanced = "4.3.0" };
+    struct remote_work *work = c->work;
+
+    (void)snprintf(why.text, sizeof why.text, "The message could not be read from the queue: %s", err_text(status));
+    let_go(c);
+    remote_defer_all(work, &why, "", false);
+}
+
+/* ---- for a server that takes only 7 bits ---- */
+
+/* What cannot be converted the client refuses, with the reason. */
+static void begin_converted(struct remote_connection *c)
+{
+    struct err e;
+    char id[14];
+
+    if (remote_convert_plan(c, &c->message.size, &e) == 0) {
+        c->message.eight_bit = c->message.binary = false;
+        base32_u64(c->work->message->id, id);
+        LOG(INFO, "relay-in-7bit", kv_str("session", c->id), kv_str("queue", id), kv_str("host", c->host));
+    } else {
+        slice_clip(slice_str(e.text), c->not_7bit, sizeof c->not_7bit);
+        c->message.not_7bit = c->not_7bit;
+    }
+    begin_transaction(c);
+}
+
+static void go_on_surveying(void *owner)
+{
+    struct remote_connection *c = owner;
+    int code = remote_convert_survey(c);
+
+    if (code == 0) {
+        begin_converted(c);
+    } else if (code != -EAGAIN) {
+        c->state = CONNECTION_BUSY;
+        body_lost(c, code);
+        message_next(c);
+    }
+}
+
+/* The whole message is read before the first word of its transaction: a read through a spool file takes its time. */
+static void begin_survey(struct remote_connection *c)
+{
+    c->state = CONNECTION_LOADING;
+    session_phase(c, CLIENT_PHASE_OURS);
+    remote_convert_start(c);
+    remote_body_start(&c->body, c->r, c->work->message, go_on_surveying, c);
+    go_on_surveying(c);
+}
+
 static void send_part(struct remote_connection *c)
 {
     const struct queue_message *m = c->work->message;
@@ -68,30 +144,13 @@ static void send_part(struct remote_connection *c)
         .rcpts = c->rcpts,
         .count = count,
     };
-    c->state = CONNECTION_BUSY;
-    c->carrying = true;
-    remote_body_start(&c->body, c->r, m, body_ready, c);
-    smtp_client_message(c->client, &c->message);
+    if (smtp_client_wants_7bit(c->client, &c->message))
+        begin_survey(c);
+    else
+        begin_transaction(c);
 }
 
 /* ---- which work ---- */
-
-static void let_go(struct remote_connection *c)
-{
-    c->work->connection = NULL;
-    c->work = NULL;
-}
-
-static void body_lost(struct remote_connection *c)
-{
-    struct smtp_client_reply why = { .code = 451, .enhanced = "4.3.0" };
-    struct remote_work *work = c->work;
-
-    (void)snprintf(why.text, sizeof why.text, "The message could not be read from the queue: %s",
-                   err_text(work->load_status));
-    let_go(c);
-    remote_defer_all(work, &why, "", false);
-}
 
 /* Takes the next work from the line whose body is at hand or can be brought; the one behind it is brought meanwhile.
  * False: there is nothing to send now. */
@@ -110,7 +169,7 @@ static bool take_work(struct remote_connection *c)
         }
         if (c->work->load_status == 0)
             return true;
-        body_lost(c);
+        body_lost(c, c->work->load_status);
     }
     return false;
 }
@@ -152,7 +211,7 @@ void message_loaded(struct remote_connection *c)
         return;
     c->state = CONNECTION_BUSY;
     if (c->work->load_status < 0)
-        body_lost(c);
+        body_lost(c, c->work->load_status);
     message_next(c);
 }
 
@@ -195,9 +254,7 @@ void message_over(struct remote_connection *c, bool unclear)
     struct remote_work *work = c->work;
     int64_t took = clock_mono_ms() - work->started_ms;
 
-    if (c->body.status < 0)
-        LOG(ERROR, "body-not-read", kv_str("session", c->id), kv_str("reason", err_text(c->body.status)));
-    remote_body_stop(&c->body);
+    stop_reading(c);
     if (was_closed_before(c, unclear)) {
         let_go(c);
         destination_put_back(c->d, work);

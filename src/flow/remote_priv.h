@@ -77,6 +77,8 @@ struct remote_body {
     void *owner;
 };
 
+struct remote_convert;
+
 enum connection_state {
     CONNECTION_OPENING, /* no session yet */
     CONNECTION_IDLE,
@@ -115,6 +117,8 @@ struct remote_connection {
     struct smtp_client_rcpt *rcpts;
     size_t rcpts_cap;
     struct remote_body body;
+    char not_7bit[96];              /* why the message at hand cannot be converted */
+    struct remote_convert *convert; /* of a message that does not go out as it is stored, or NULL */
 };
 
 /* ---- remote.c ---- */
@@ -183,5 +187,15 @@ void remote_body_start(struct remote_body *b, struct remote *r, const struct que
                        void (*ready)(void *owner), void *owner);
 ssize_t remote_body_read(struct remote_body *b, const char **ret, size_t n); /* as read_body of smtp_client_host */
 void remote_body_stop(struct remote_body *b);                                /* fine when it was never started */
+
+/* ---- remote_convert.c: the body of the work, for a server that takes only 7 bits; remote_body_start before each reading
+ * ---- */
+void remote_convert_start(struct remote_connection *c);
+/* The first reading: 0 at its end; -EAGAIN: to be called again when the body is ready; or it cannot be read. */
+int remote_convert_survey(struct remote_connection *c);
+/* Behind it: as seven_bit_plan. */
+int remote_convert_plan(struct remote_connection *c, uint64_t *ret_size, struct err *e);
+ssize_t remote_convert_read(struct remote_connection *c, const char **ret, size_t n); /* as remote_body_read */
+void remote_convert_stop(struct remote_connection *c); /* fine when it was never started */
 
 #endif

@@ -202,7 +202,7 @@ static ssize_t client_reads_body(void *world, const char **ret, size_t n)
 {
     struct remote_connection *c = world;
 
-    return remote_body_read(&c->body, ret, n);
+    return c->convert != NULL ? remote_convert_read(c, ret, n) : remote_body_read(&c->body, ret, n);
 }
 
 static void client_is_over(void *world, struct smtp_client_message *m, bool unclear)

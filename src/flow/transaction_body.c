@@ -29,8 +29,8 @@ static bool is_binary(const struct transaction *t)
 /* Everything that is stored passes here. A binary body keeps its CRLF, so its size on the wire is its size. */
 static int keep(struct transaction *t, struct slice octets)
 {
-    /* Many clients say BODY=8BITMIME whatever they send: only what needs it may be refused by a next hop without it. */
-    if (t->mail.body == SMTP_BODY_8BIT && !t->eight_bit)
+    /* Many clients say BODY=8BITMIME whatever they send, others never do: what counts is what a next hop gets. */
+    if (!t->eight_bit)
         t->eight_bit = !ascii_only(octets);
     t->wire_size += octets.n + (is_binary(t) ? 0 : count_lines(octets));
     return body_store_push(t->store, octets);

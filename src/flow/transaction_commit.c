@@ -50,13 +50,20 @@ static bool needs_utf8(const struct transaction *t)
     return t->mail.utf8 && needed;
 }
 
+/* A header in which such octets were not announced cannot be converted for a next hop without 8BITMIME, and it may well
+ * take them: it goes as it came. */
+static bool needs_8bit(const struct transaction *t)
+{
+    return t->eight_bit && (t->mail.body == SMTP_BODY_8BIT || !t->header_utf8);
+}
+
 static unsigned message_flags(const struct transaction *t)
 {
     unsigned flags = 0;
 
     flags |= needs_utf8(t) ? QUEUE_SMTPUTF8 : 0;
     flags |= t->mail.body == SMTP_BODY_BINARY ? QUEUE_BINARY : 0;
-    flags |= t->eight_bit ? QUEUE_8BIT : 0;
+    flags |= needs_8bit(t) ? QUEUE_8BIT : 0;
     flags |= t->mail.ret == SMTP_RET_FULL ? QUEUE_RET_FULL : 0;
     flags |= t->mail.ret == SMTP_RET_HDRS ? QUEUE_RET_HDRS : 0;
     return flags;

@@ -4,6 +4,7 @@
 #include "facteur/base/codec.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static void proceed(struct smtp_client *c);
 
@@ -20,46 +21,63 @@ static bool is_path(const char *address)
 }
 
 /* Each row: the server cannot take such a message, and what the sender hears. */
-static bool lacks_utf8(const struct smtp_client *c)
+static bool lacks_utf8(const struct smtp_client *c, const struct smtp_client_message *m)
 {
-    return c->message->utf8 && !client_has(c, EXT_SMTPUTF8);
+    return m->utf8 && !client_has(c, EXT_SMTPUTF8);
 }
-static bool lacks_binary(const struct smtp_client *c)
+static bool lacks_binary(const struct smtp_client *c, const struct smtp_client_message *m)
 {
-    return c->message->binary && !client_has(c, EXT_BINARYMIME | EXT_CHUNKING);
+    return m->binary && !client_has(c, EXT_BINARYMIME | EXT_CHUNKING);
 }
-static bool lacks_8bit(const struct smtp_client *c)
+static bool lacks_8bit(const struct smtp_client *c, const struct smtp_client_message *m)
 {
-    return c->message->eight_bit && !c->message->binary && !client_has(c, EXT_8BITMIME);
+    return m->eight_bit && !m->binary && !client_has(c, EXT_8BITMIME);
 }
-static bool lacks_room(const struct smtp_client *c)
+static bool lacks_room(const struct smtp_client *c, const struct smtp_client_message *m)
 {
-    return c->size_max > 0 && c->message->size > c->size_max;
+    return c->size_max > 0 && m->size > c->size_max;
 }
-static bool lacks_sender(const struct smtp_client *c)
+static bool lacks_sender(const struct smtp_client *c, const struct smtp_client_message *m)
 {
-    return !is_path(c->message->sender);
+    (void)c;
+    return !is_path(m->sender);
 }
 
-static const struct {
-    bool (*applies)(const struct smtp_client *c);
+bool smtp_client_wants_7bit(const struct smtp_client *c, const struct smtp_client_message *m)
+{
+    return !lacks_utf8(c, m) && (lacks_binary(c, m) || lacks_8bit(c, m));
+}
+
+static const struct obstacle {
+    bool (*applies)(const struct smtp_client *c, const struct smtp_client_message *m);
     short code;
     const char *enhanced, *text;
+    bool converts; /* in 7 bits it would be taken */
 } obstacles[] = {
-    { lacks_utf8, 550, "5.6.7", "The next server does not take internationalised addresses (SMTPUTF8)" },
-    { lacks_binary, 554, "5.6.3", "The next server does not take binary messages (BINARYMIME)" },
-    { lacks_8bit, 554, "5.6.3", "The next server does not take 8-bit messages (8BITMIME)" },
-    { lacks_room, 552, "5.3.4", "The message is larger than the next server takes" },
-    { lacks_sender, 553, "5.1.7", "The sender's address cannot be sent" },
+    { lacks_utf8, 550, "5.6.7", "The next server does not take internationalised addresses (SMTPUTF8)", false },
+    { lacks_binary, 554, "5.6.3", "The next server does not take binary messages (BINARYMIME)", true },
+    { lacks_8bit, 554, "5.6.3", "The next server does not take 8-bit messages (8BITMIME)", true },
+    { lacks_room, 552, "5.3.4", "The message is larger than the next server takes", false },
+    { lacks_sender, 553, "5.1.7", "The sender's address cannot be sent", false },
 };
+
+static void say_obstacle(struct smtp_client *c, const struct obstacle *o)
+{
+    const char *why = o->converts ? c->message->not_7bit : NULL;
+    char text[sizeof c->outcome.text];
+
+    (void)snprintf(text, sizeof text, "%s%s%s", o->text, why != NULL ? ", and this one cannot be converted: " : "",
+                   why != NULL ? why : "");
+    client_say(&c->outcome, o->code, o->enhanced, text);
+}
 
 static bool is_ruled_out(struct smtp_client *c)
 {
     bool any = false;
 
     for (size_t i = 0; i < sizeof obstacles / sizeof obstacles[0]; i++) {
-        if (obstacles[i].applies(c)) {
-            client_say(&c->outcome, obstacles[i].code, obstacles[i].enhanced, obstacles[i].text);
+        if (obstacles[i].applies(c, c->message)) {
+            say_obstacle(c, &obstacles[i]);
             return true;
         }
     }

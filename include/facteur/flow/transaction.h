@@ -52,7 +52,7 @@ struct transaction {
     /* the body */
     struct header header;
     bool header_done, header_utf8; /* it has octets over 127 */
-    bool eight_bit;                /* of a BODY=8BITMIME: an octet above 127 was seen */
+    bool eight_bit;                /* an octet above 127 was seen, anywhere */
     struct body_store *store;
     struct verdict header_verdict; /* a refusal found at the end of the header; told at the end of data */
     uint64_t wire_size;            /* octets with CRLF */

@@ -54,6 +54,7 @@ struct smtp_client_message {
     const char *sender; /* "" for the null reverse-path */
     uint64_t size;      /* octets on the wire */
     bool utf8, eight_bit, binary;
+    const char *not_7bit; /* why it cannot be converted for a server that takes only 7 bits, or NULL */
     enum smtp_ret ret;
     const char *envid;              /* or NULL */
     struct smtp_client_rcpt *rcpts; /* the host's; live until on_message */
@@ -120,5 +121,7 @@ bool smtp_client_offered_tls(const struct smtp_client *c);
 bool smtp_client_offered_dsn(const struct smtp_client *c); /* RFC 3461: it sends the notifications itself */
 /* Recipients that the server takes in one transaction as its LIMITS say (RFC 9422), or 0: it did not say. */
 unsigned smtp_client_rcpt_max(const struct smtp_client *c);
+/* The server takes this 8-bit or binary message only when it is converted to 7 bits (RFC 6152 section 3). */
+bool smtp_client_wants_7bit(const struct smtp_client *c, const struct smtp_client_message *m);
 
 #endif

@@ -532,6 +532,34 @@ static void extensions_are_used_where_offered(void **state)
     play_all_ways(&s);
 }
 
+static void what_takes_7_bits_only_says_so(void **state)
+{
+    struct smtp_client_message m[3] = {
+        { .sender = "a@x", .eight_bit = true, .rcpts = RCPTS({ .address = "b@y" }), .count = 1 },
+        { .sender = "a@x", .eight_bit = true, .not_7bit = "because", .rcpts = RCPTS({ .address = "b@y" }), .count = 1 },
+        { .sender = "a@x", .binary = true, .not_7bit = "so", .rcpts = RCPTS({ .address = "b@y" }), .count = 1 },
+    };
+    struct scene s = {
+        .options = plain,
+        .messages = m,
+        .message_count = 3,
+        .bodies = BODIES("x\n", "y\n", "z\n"),
+        .steps = STEPS({ NULL, "220 mx\r\n" }, { "EHLO", "250-mx\r\n250 BINARYMIME\r\n" }, BYE),
+        .result = "message[554 5.6.3 The next server does not take 8-bit mess] message[554 5.6.3 The next server "
+                  "does not take 8-bit mess] message[554 5.6.3 The next server does not take binary mes] quit "
+                  "over",
+    };
+
+    (void)state;
+    play_all_ways(&s);
+    assert_string_equal(
+        m[1].rcpts[0].reply.text,
+        "The next server does not take 8-bit messages (8BITMIME), and this one cannot be converted: because");
+    assert_string_equal(
+        m[2].rcpts[0].reply.text,
+        "The next server does not take binary messages (BINARYMIME), and this one cannot be converted: so");
+}
+
 static void binary_goes_in_chunks(void **state)
 {
     struct smtp_client_message m = {
@@ -742,6 +770,7 @@ int main(void)
         cmocka_unit_test(what_the_server_lacks),
         cmocka_unit_test(extensions_are_used_where_offered),
         cmocka_unit_test(binary_goes_in_chunks),
+        cmocka_unit_test(what_takes_7_bits_only_says_so),
         cmocka_unit_test(sessions_that_do_not_begin),
         cmocka_unit_test(tls),
         cmocka_unit_test(injection_behind_starttls),
