@@ -85,7 +85,7 @@ static void finish(struct imap_server *s)
     imap_flush(s);
     imap_auth_drop(s);
     imap_work_drop(s);
-    s->in = slice_make(NULL, 0);
+    s->input.now = slice_make(NULL, 0);
     s->waiting = OWED_NOTHING;
     s->take = NULL;
     s->ending = false;
@@ -115,7 +115,8 @@ static enum imap_phase phase_of(const struct imap_server *s)
         return IMAP_PHASE_LOGIN;
     if (s->take == imap_take_idle)
         return IMAP_PHASE_IDLE;
-    return s->work != NULL || s->kept.n > 0 || s->take == imap_take_swallow ? IMAP_PHASE_LITERAL : IMAP_PHASE_COMMAND;
+    return s->work != NULL || s->input.kept.n > 0 || s->take == imap_take_swallow ? IMAP_PHASE_LITERAL
+                                                                                  : IMAP_PHASE_COMMAND;
 }
 
 static void tell_phase(struct imap_server *s)
@@ -133,29 +134,14 @@ static void tell_phase(struct imap_server *s)
     s->host->phase(s->world, phase);
 }
 
-/* What was not consumed is kept; when all was, no memory is. */
-static void keep_rest(struct imap_server *s)
-{
-    if (s->in.n == 0) {
-        buf_clear(&s->kept);
-        s->kept_at = 0;
-    } else if (s->kept.n > 0) {
-        s->kept_at = s->kept.n - s->in.n;
-    } else if (buf_add(&s->kept, s->in.p, s->in.n) < 0) {
-        imap_say_bye(s, "More input than can be kept");
-        finish(s);
-    }
-    s->in = slice_make(NULL, 0);
-}
-
-/* Between enter and leave s->in and the outbox are there. False: they are already, in a call that is below us. */
-static bool enter(struct imap_server *s, struct imap_outbox *outbox)
+/* Between enter and leave input and the outbox are there. False: they are already, in a call that is below us. */
+static bool enter(struct imap_server *s, struct talk_outbox *outbox)
 {
     if (s->outbox != NULL)
         return false;
-    outbox->n = 0;
     s->outbox = outbox;
-    s->in = slice_skip(buf_slice(&s->kept), s->kept_at);
+    talk_open(outbox, s->host->send, s->world);
+    talk_resume(&s->input);
     return true;
 }
 
@@ -164,7 +150,10 @@ static void leave(struct imap_server *s, bool entered)
     if (!entered)
         return;
     pump(s);
-    keep_rest(s);
+    if (talk_keep(&s->input) < 0) {
+        imap_say_bye(s, "More input than can be kept");
+        finish(s);
+    }
     imap_flush(s);
     tell_phase(s);
     s->outbox = NULL;
@@ -183,7 +172,7 @@ struct imap_server *imap_server_new(const struct imap_server_options *options, c
     s->tls = options->tls_active;
     s->take = imap_take_command;
     s->phase = IMAP_PHASE_OURS;
-    buf_init(&s->kept, IMAP_INPUT + options->line_length);
+    talk_init(&s->input, IMAP_INPUT + options->line_length);
     return s;
 }
 
@@ -193,7 +182,7 @@ void imap_server_free(struct imap_server **s)
         return;
     imap_auth_drop(*s);
     imap_work_drop(*s);
-    buf_clear(&(*s)->kept);
+    talk_clear(&(*s)->input);
     mem_free((*s)->tag);
     mem_free((*s)->login);
     mem_free((*s)->bye);
@@ -203,7 +192,7 @@ void imap_server_free(struct imap_server **s)
 
 void imap_server_start(struct imap_server *s)
 {
-    struct imap_outbox outbox;
+    struct talk_outbox outbox;
     bool entered = enter(s, &outbox);
 
     imap_go(s, IMAP_IS_NOT_AUTHENTICATED);
@@ -217,7 +206,7 @@ void imap_server_start(struct imap_server *s)
 
 void imap_server_refuse(struct imap_server *s, const struct verdict *why)
 {
-    struct imap_outbox outbox;
+    struct talk_outbox outbox;
     bool entered = enter(s, &outbox);
 
     imap_say_bye(s, why->text);
@@ -226,28 +215,19 @@ void imap_server_refuse(struct imap_server *s, const struct verdict *why)
 
 void imap_server_feed(struct imap_server *s, struct slice octets)
 {
-    struct imap_outbox outbox;
-    bool kept_all = true;
+    struct talk_outbox outbox;
 
     if (s->take == NULL || octets.n == 0)
         return;
-    if (s->kept.n > 0) {
-        if (s->kept_at > 0) /* a line that comes octet by octet is not moved each time */
-            buf_drop(&s->kept, s->kept_at);
-        s->kept_at = 0;
-        kept_all = buf_add(&s->kept, octets.p, octets.n) == 0;
-        octets = buf_slice(&s->kept);
-    }
     (void)enter(s, &outbox);
-    s->in = octets;
-    if (!kept_all)
+    if (talk_feed(&s->input, octets) < 0)
         imap_say_bye(s, "More input than can be kept");
     leave(s, true);
 }
 
 void imap_server_auth(struct imap_server *s, const struct verdict *v)
 {
-    struct imap_outbox outbox;
+    struct talk_outbox outbox;
     bool entered;
 
     if (s->waiting != OWED_AUTH)
@@ -260,7 +240,7 @@ void imap_server_auth(struct imap_server *s, const struct verdict *v)
 
 void imap_server_append_answer(struct imap_server *s, const struct imap_result *r)
 {
-    struct imap_outbox outbox;
+    struct talk_outbox outbox;
     bool entered;
 
     if (s->waiting != OWED_APPEND)
@@ -278,7 +258,7 @@ void imap_server_append_failed(struct imap_server *s, const struct imap_result *
 
 void imap_server_done(struct imap_server *s, const struct imap_result *r)
 {
-    struct imap_outbox outbox;
+    struct talk_outbox outbox;
     bool entered;
 
     if (s->waiting != OWED_RUN)
@@ -299,7 +279,7 @@ void imap_server_selected(struct imap_server *s, bool selected, bool read_only)
 
 void imap_server_tls_started(struct imap_server *s)
 {
-    struct imap_outbox outbox;
+    struct talk_outbox outbox;
     bool entered;
 
     if (s->state == IMAP_IS_LOGOUT)
@@ -312,7 +292,7 @@ void imap_server_tls_started(struct imap_server *s)
 
 void imap_server_timeout(struct imap_server *s)
 {
-    struct imap_outbox outbox;
+    struct talk_outbox outbox;
     bool entered;
 
     if (s->state == IMAP_IS_LOGOUT || s->waiting != OWED_NOTHING)
@@ -324,7 +304,7 @@ void imap_server_timeout(struct imap_server *s)
 
 void imap_server_bye(struct imap_server *s, const char *text)
 {
-    struct imap_outbox outbox;
+    struct talk_outbox outbox;
     bool entered;
 
     if (s->state == IMAP_IS_LOGOUT || s->bye != NULL)
@@ -345,7 +325,7 @@ bool imap_server_is_waiting(const struct imap_server *s)
 
 void imap_server_hold(struct imap_server *s, bool hold)
 {
-    struct imap_outbox outbox;
+    struct talk_outbox outbox;
     bool entered;
 
     s->held = hold;

@@ -130,11 +130,11 @@ static void push(struct imap_server *s, struct slice octets)
 enum progress imap_take_message(struct imap_server *s)
 {
     struct imap_work *w = s->work;
-    size_t n = s->in.n < w->left ? s->in.n : (size_t)w->left;
+    size_t n = s->input.now.n < w->left ? s->input.now.n : (size_t)w->left;
 
     if (n == 0)
         return MORE;
-    push(s, slice_head(s->in, n));
+    push(s, slice_head(s->input.now, n));
     imap_consume(s, n);
     w->left -= n;
     if (w->left > 0)

@@ -139,7 +139,7 @@ static void cmd_starttls(struct imap_server *s)
         imap_reply(s, &r);
         return;
     }
-    if (s->in.n > 0) {
+    if (s->input.now.n > 0) {
         r = imap_bad("Input behind STARTTLS");
         imap_reply(s, &r);
         if (!s->ending)

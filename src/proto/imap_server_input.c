@@ -6,22 +6,22 @@
 
 void imap_consume(struct imap_server *s, size_t n)
 {
-    s->in = slice_skip(s->in, n);
+    s->input.now = slice_skip(s->input.now, n);
     s->scanned = 0;
 }
 
 int imap_next_line(struct imap_server *s, size_t max, struct slice *ret)
 {
-    ptrdiff_t lf = slice_find(slice_skip(s->in, s->scanned), '\n');
+    ptrdiff_t lf = slice_find(slice_skip(s->input.now, s->scanned), '\n');
     struct slice line;
 
-    if (lf < 0 && s->in.n > max + 1)
+    if (lf < 0 && s->input.now.n > max + 1)
         return -E2BIG;
     if (lf < 0) {
-        s->scanned = s->in.n;
+        s->scanned = s->input.now.n;
         return MORE;
     }
-    line = slice_head(s->in, s->scanned + (size_t)lf);
+    line = slice_head(s->input.now, s->scanned + (size_t)lf);
     if (line.n > max + 1)
         return -E2BIG;
     if (line.n == 0 || line.p[--line.n] != '\r' || slice_find(line, '\r') >= 0 || slice_find(line, '\0') >= 0)
@@ -102,19 +102,19 @@ static void swallowed_line(struct imap_server *s)
 
 enum progress imap_take_swallow(struct imap_server *s)
 {
-    size_t n = s->in.n < s->drain ? s->in.n : (size_t)s->drain;
+    size_t n = s->input.now.n < s->drain ? s->input.now.n : (size_t)s->drain;
     ptrdiff_t lf;
 
-    if (s->in.n == 0)
+    if (s->input.now.n == 0)
         return MORE;
     if (n > 0) {
         s->drain -= n;
         spend(s, n);
         return DONE;
     }
-    lf = slice_find(s->in, '\n');
-    n = lf < 0 ? s->in.n : (size_t)lf + 1;
-    keep_tail(s, slice_head(s->in, n));
+    lf = slice_find(s->input.now, '\n');
+    n = lf < 0 ? s->input.now.n : (size_t)lf + 1;
+    keep_tail(s, slice_head(s->input.now, n));
     spend(s, n);
     if (s->tail_n >= 2 && s->tail[s->tail_n - 2] == '\r' && s->tail[s->tail_n - 1] == '\n')
         swallowed_line(s);
@@ -206,7 +206,8 @@ static void refuse_line(struct imap_server *s, int code)
 
     start_work(s);
     if (s->work->command.tag.n == 0)
-        (void)read_head(s, s->work->text.n > 0 ? buf_slice(&s->work->text) : slice_head(s->in, 2 * IMAP_TAG), &e);
+        (void)read_head(s, s->work->text.n > 0 ? buf_slice(&s->work->text) : slice_head(s->input.now, 2 * IMAP_TAG),
+                        &e);
     imap_swallow(s, 0);
     imap_reply(s, &r);
 }
@@ -253,11 +254,11 @@ static void begin_literal(struct imap_server *s, struct slice text, struct slice
 enum progress imap_take_literal(struct imap_server *s)
 {
     struct imap_work *w = s->work;
-    size_t n = s->in.n < w->left ? s->in.n : (size_t)w->left;
+    size_t n = s->input.now.n < w->left ? s->input.now.n : (size_t)w->left;
 
     if (n == 0)
         return MORE;
-    if (buf_add(&w->text, s->in.p, n) < 0)
+    if (buf_add(&w->text, s->input.now.p, n) < 0)
         imap_say_bye(s, "Internal error"); /* not reached: begin_literal has counted it */
     imap_consume(s, n);
     w->left -= n;
@@ -326,12 +327,12 @@ static void take_line(struct imap_server *s, struct slice line)
 
 enum progress imap_take_command(struct imap_server *s)
 {
-    struct slice line, start = s->in;
+    struct slice line, start = s->input.now;
     int code;
 
-    if (s->in.n == 0)
+    if (s->input.now.n == 0)
         return MORE;
-    code = s->in.p[0] == 0x16 ? -EILSEQ : imap_next_line(s, room_of(s), &line);
+    code = s->input.now.p[0] == 0x16 ? -EILSEQ : imap_next_line(s, room_of(s), &line);
     if (code == MORE)
         return MORE;
     if (is_foreign(s, start))

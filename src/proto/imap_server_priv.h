@@ -12,6 +12,7 @@
 #include "facteur/mail/limits.h"
 #include "facteur/proto/imap_server.h"
 #include "imap_parse_priv.h"
+#include "talk_priv.h"
 
 #define IMAP_STATES(X) X(GREETING) X(NOT_AUTHENTICATED) X(AUTHENTICATED) X(SELECTED) X(LOGOUT)
 enum imap_state {
@@ -26,14 +27,7 @@ enum {
     IMAP_SWALLOW = 1024 * 1024,               /* octets of a refused command; before login 64 KiB */
     IMAP_SWALLOW_BEFORE_LOGIN = 64 * 1024,
     IMAP_ERRORS_BEFORE_LOGIN = 3,
-    IMAP_OUTBOX = 4096, /* replies of one turn that leave together */
-    IMAP_TAIL = 64      /* of a line that is swallowed: where a literal is announced */
-};
-
-/* Lives on the stack of the public function that runs: an idle session holds no output. */
-struct imap_outbox {
-    size_t n;
-    char p[IMAP_OUTBOX];
+    IMAP_TAIL = 64 /* of a line that is swallowed: where a literal is announced */
 };
 
 /* A command from its first complete line to its tagged reply. */
@@ -68,11 +62,9 @@ struct imap_server {
     enum imap_owed waiting;
     imap_take *take; /* NULL: nobody (TLS is being started, or it is over) */
 
-    struct slice in; /* what is not consumed yet; valid while a public function runs */
-    struct buf kept; /* the same between two calls, from kept_at on */
-    size_t kept_at;
-    size_t scanned;             /* octets of `in` that are known to hold no LF */
-    struct imap_outbox *outbox; /* NULL between two calls */
+    struct talk_input input;
+    size_t scanned;             /* octets of input.now that are known to hold no LF */
+    struct talk_outbox *outbox; /* NULL between two calls */
 
     struct imap_work *work; /* NULL: no command is under way */
     char *tag;              /* of AUTHENTICATE, LOGIN and IDLE, whose work is over */

@@ -79,22 +79,13 @@ struct imap_result imap_result_of_error(int code)
 
 void imap_flush(struct imap_server *s)
 {
-    if (s->outbox->n > 0)
-        s->host->send(s->world, slice_make(s->outbox->p, s->outbox->n));
-    s->outbox->n = 0;
+    talk_flush(s->outbox);
 }
 
 void imap_put(struct imap_server *s, const char *text, size_t n)
 {
-    if (n > sizeof s->outbox->p - s->outbox->n)
-        imap_flush(s);
+    talk_put(s->outbox, text, n);
     s->new_wait = true;
-    if (n > sizeof s->outbox->p) {
-        s->host->send(s->world, slice_make(text, n));
-    } else if (n > 0) {
-        memcpy(s->outbox->p + s->outbox->n, text, n);
-        s->outbox->n += n;
-    }
 }
 
 void imap_puts(struct imap_server *s, const char *text)

@@ -9,6 +9,7 @@ enum { POP3_LINE = 512, POP3_SHOWN = 128 };
 #define POP3_STATES(X) X(AUTHORIZATION) X(TRANSACTION) X(UPDATE)
 #define POP3_STATE(s)  POP3_##s,
 enum pop3_state { POP3_STATES(POP3_STATE) };
+#define POP3_IN(state) (1U << POP3_##state)
 
 /* What we owe an answer to. */
 enum pop3_owed { POP3_OWES_NOTHING, POP3_OWES_AUTH, POP3_OWES_OPEN, POP3_OWES_MESSAGE, POP3_OWES_QUIT, POP3_OWES_TLS };
@@ -37,8 +38,12 @@ struct pop3_server {
 
 void pop3_say(struct pop3_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3);  /* a line; CRLF is added */
 void pop3_fail(struct pop3_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3); /* "-ERR …", and counts */
+void pop3_end(struct pop3_server *s);                                          /* closes after what was said */
+void pop3_go(struct pop3_server *s, enum pop3_state to);                       /* the only writer of state */
+
+/* pop3_server_commands.c */
 void pop3_take_command(struct pop3_server *s, struct slice line);
-void pop3_end(struct pop3_server *s); /* closes after what was said */
+void pop3_list_on(struct pop3_server *s); /* as much of a long list as output takes */
 
 /* The commands of the AUTHORIZATION state (pop3_server_auth.c). */
 bool pop3_may_log_in(const struct pop3_server *s);

@@ -62,7 +62,7 @@ static void finish(struct smtp_server *s)
     smtp_flush(s);
     smtp_auth_drop(s);
     smtp_tx_drop(s);
-    s->in = slice_make(NULL, 0);
+    s->input.now = slice_make(NULL, 0);
     s->waiting = NULL;
     s->take = NULL;
     s->ending = false;
@@ -74,7 +74,7 @@ static void finish(struct smtp_server *s)
 
 static void consume(struct smtp_server *s, size_t n)
 {
-    s->in = slice_skip(s->in, n);
+    s->input.now = slice_skip(s->input.now, n);
 }
 
 static uint64_t drain_limit(const struct smtp_server *s)
@@ -91,7 +91,7 @@ static void say_too_much(struct smtp_server *s)
 
 static enum progress take_drain(struct smtp_server *s)
 {
-    size_t n = s->in.n < s->drain ? s->in.n : (size_t)s->drain;
+    size_t n = s->input.now.n < s->drain ? s->input.now.n : (size_t)s->drain;
 
     consume(s, n);
     s->drain -= n;
@@ -118,9 +118,9 @@ static enum progress take_rest_of_line(struct smtp_server *s)
     size_t i = 0;
     bool found = false;
 
-    while (i < s->in.n && !found) {
-        found = s->after_cr && s->in.p[i] == '\n';
-        s->after_cr = s->in.p[i++] == '\r';
+    while (i < s->input.now.n && !found) {
+        found = s->after_cr && s->input.now.p[i] == '\n';
+        s->after_cr = s->input.now.p[i++] == '\r';
     }
     consume(s, i);
     s->drain -= i < s->drain ? i : s->drain;
@@ -140,10 +140,10 @@ void smtp_skip_line(struct smtp_server *s)
 
 int smtp_next_line(struct smtp_server *s, size_t max, struct slice *ret)
 {
-    ptrdiff_t lf = slice_find(slice_head(s->in, max), '\n');
-    struct slice line = slice_head(s->in, lf < 0 ? max : (size_t)lf);
+    ptrdiff_t lf = slice_find(slice_head(s->input.now, max), '\n');
+    struct slice line = slice_head(s->input.now, lf < 0 ? max : (size_t)lf);
 
-    if (lf < 0 && s->in.n < max)
+    if (lf < 0 && s->input.now.n < max)
         return MORE;
     if (lf < 0 || line.n == 0 || line.p[line.n - 1] != '\r') {
         /* Too long, or a bare LF. Nothing that follows on this line may be taken for a command. */
@@ -162,13 +162,13 @@ int smtp_next_line(struct smtp_server *s, size_t max, struct slice *ret)
 
 enum progress smtp_take_command(struct smtp_server *s)
 {
-    struct slice line, start = s->in;
+    struct slice line, start = s->input.now;
     int code;
 
-    if (s->in.n == 0)
+    if (s->input.now.n == 0)
         return MORE;
     s->line = slice_make(NULL, 0);
-    if (s->state == SMTP_START && s->in.p[0] == 0x16)
+    if (s->state == SMTP_START && s->input.now.p[0] == 0x16)
         code = -EPROTO;
     else
         code = smtp_next_line(s, LIMIT_COMMAND_LINE, &line);
@@ -216,33 +216,26 @@ static void tell_phase(struct smtp_server *s)
     s->host->phase(s->world, phase);
 }
 
-/* What was not consumed is kept; when all was, no memory is. */
-static void keep_rest(struct smtp_server *s)
+/* Between enter and leave input and the outbox are there. */
+static void enter(struct smtp_server *s, struct talk_outbox *outbox)
 {
-    if (s->in.n == 0) {
-        buf_clear(&s->kept);
-        s->kept_at = 0;
-    } else if (s->kept.n > 0) {
-        s->kept_at = s->kept.n - s->in.n;
-    } else if (buf_add(&s->kept, s->in.p, s->in.n) < 0) {
-        smtp_reply(s, 421, "4.3.0", "More input than can be kept, closing");
-        finish(s);
-    }
-    s->in = slice_make(NULL, 0);
+    s->outbox = outbox;
+    talk_open(outbox, s->host->send, s->world);
+    talk_resume(&s->input);
 }
 
-/* Between enter and leave s->in and the outbox are there. */
-static void enter(struct smtp_server *s, struct smtp_outbox *outbox)
+static void say_too_much_input(struct smtp_server *s)
 {
-    outbox->n = 0;
-    s->outbox = outbox;
-    s->in = slice_skip(buf_slice(&s->kept), s->kept_at);
+    smtp_reply(s, 421, "4.3.0", "More input than can be kept, closing");
 }
 
 static void leave(struct smtp_server *s)
 {
     pump(s);
-    keep_rest(s);
+    if (talk_keep(&s->input) < 0) {
+        say_too_much_input(s);
+        finish(s);
+    }
     smtp_flush(s);
     tell_phase(s);
     s->outbox = NULL;
@@ -262,7 +255,7 @@ struct smtp_server *smtp_server_new(const struct smtp_server_options *options, c
     s->state = SMTP_GREETING;
     s->take = smtp_take_command;
     s->phase = SMTP_PHASE_OURS;
-    buf_init(&s->kept, INPUT_MAX);
+    talk_init(&s->input, INPUT_MAX);
     return s;
 }
 
@@ -272,7 +265,7 @@ void smtp_server_free(struct smtp_server **s)
         return;
     smtp_auth_drop(*s);
     smtp_tx_drop(*s);
-    buf_clear(&(*s)->kept);
+    talk_clear(&(*s)->input);
     mem_free((*s)->login);
     mem_free(*s);
     *s = NULL;
@@ -282,8 +275,8 @@ static void connect_decided(struct smtp_server *s, const struct verdict *v)
 {
     struct verdict no = *v;
 
-    if (s->in.n > 0 && smtp_is_foreign(s->in)) {
-        smtp_run_line(s, slice_head(s->in, 8));
+    if (s->input.now.n > 0 && smtp_is_foreign(s->input.now)) {
+        smtp_run_line(s, slice_head(s->input.now, 8));
     } else if (!verdict_is_ok(v)) {
         no.enhanced[0] = '\0'; /* RFC 2034 3: not in the greeting */
         no.close = true;
@@ -300,7 +293,7 @@ static void connect_decided(struct smtp_server *s, const struct verdict *v)
 
 void smtp_server_start(struct smtp_server *s)
 {
-    struct smtp_outbox outbox;
+    struct talk_outbox outbox;
     struct verdict v;
 
     enter(s, &outbox);
@@ -310,22 +303,14 @@ void smtp_server_start(struct smtp_server *s)
 
 void smtp_server_feed(struct smtp_server *s, struct slice octets)
 {
-    struct smtp_outbox outbox;
-    bool kept_all = true;
+    struct talk_outbox outbox;
 
     if (s->take == NULL || octets.n == 0)
         return;
     s->early = s->early || s->state == SMTP_GREETING;
-    if (s->kept.n > 0) {
-        buf_drop(&s->kept, s->kept_at);
-        s->kept_at = 0;
-        kept_all = buf_add(&s->kept, octets.p, octets.n) == 0;
-        octets = buf_slice(&s->kept);
-    }
     enter(s, &outbox);
-    s->in = octets;
-    if (!kept_all)
-        smtp_reply(s, 421, "4.3.0", "More input than can be kept, closing");
+    if (talk_feed(&s->input, octets) < 0)
+        say_too_much_input(s);
     leave(s);
 }
 
@@ -333,7 +318,7 @@ void smtp_server_answer(struct smtp_server *s, const struct verdict *v)
 {
     smtp_continuation *then = s->waiting;
     struct verdict copy = *v; /* it may live in what the continuation makes the host drop */
-    struct smtp_outbox outbox;
+    struct talk_outbox outbox;
 
     if (then == NULL)
         return; /* it ended meanwhile */
@@ -349,7 +334,7 @@ void smtp_server_answer(struct smtp_server *s, const struct verdict *v)
 
 void smtp_server_tls_started(struct smtp_server *s)
 {
-    struct smtp_outbox outbox;
+    struct talk_outbox outbox;
 
     if (s->state == SMTP_CLOSED)
         return;
@@ -362,7 +347,7 @@ void smtp_server_tls_started(struct smtp_server *s)
 
 void smtp_server_timeout(struct smtp_server *s)
 {
-    struct smtp_outbox outbox;
+    struct talk_outbox outbox;
 
     if (s->state == SMTP_CLOSED || s->waiting != NULL)
         return;
@@ -374,7 +359,7 @@ void smtp_server_timeout(struct smtp_server *s)
 
 void smtp_server_shutdown(struct smtp_server *s)
 {
-    struct smtp_outbox outbox;
+    struct talk_outbox outbox;
 
     if (s->state == SMTP_CLOSED)
         return;
@@ -402,7 +387,7 @@ bool smtp_server_is_waiting(const struct smtp_server *s)
 
 void smtp_server_hold(struct smtp_server *s, bool hold)
 {
-    struct smtp_outbox outbox;
+    struct talk_outbox outbox;
 
     s->held = hold && s->tx != NULL;
     if (s->outbox != NULL || s->state == SMTP_CLOSED)

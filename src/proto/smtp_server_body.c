@@ -85,10 +85,10 @@ static bool is_wasted(struct smtp_server *s, size_t used)
 enum progress smtp_take_body(struct smtp_server *s)
 {
     size_t used = 0;
-    enum progress progress = body_in_push(&s->tx->body, s->in, &used);
+    enum progress progress = body_in_push(&s->tx->body, s->input.now, &used);
 
     s->line = slice_str(s->command->verb);
-    s->in = slice_skip(s->in, used);
+    s->input.now = slice_skip(s->input.now, used);
     if (progress == DONE)
         body_ended(s);
     else if (is_wasted(s, used))

@@ -97,7 +97,7 @@ bool smtp_is_foreign(struct slice start)
 
 bool smtp_talks_ahead(const struct smtp_server *s)
 {
-    return s->command != NULL && (s->command->needs & LAST) != 0 && s->in.n > 0 && smtp_is_outsider(s);
+    return s->command != NULL && (s->command->needs & LAST) != 0 && s->input.now.n > 0 && smtp_is_outsider(s);
 }
 
 bool smtp_offers_auth(const struct smtp_server *s)
@@ -237,7 +237,7 @@ static void cmd_starttls(struct smtp_server *s, struct slice arg)
         return;
     }
     smtp_reply(s, 220, "2.0.0", "Ready to start TLS");
-    s->in = slice_make(NULL, 0);
+    s->input.now = slice_make(NULL, 0);
     s->take = NULL;
     s->helo[0] = '\0';
     s->extended = false;

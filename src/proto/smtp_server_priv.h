@@ -9,6 +9,7 @@
 #define FACTEUR_PROTO_SMTP_SERVER_PRIV_H
 
 #include "facteur/proto/smtp_server.h"
+#include "talk_priv.h"
 
 /* GREETING: ask_connect is not answered. START: no EHLO yet, or TLS has just begun. MAIL, RCPT: a transaction without
  * and with recipients. DATA: its body comes by DATA, BDAT: in chunks, with commands between them. */
@@ -23,15 +24,8 @@ enum smtp_state {
 enum {
     INPUT_MAX =
         LIMIT_SASL_LINE + 64 * 1024,   /* an unfinished line, and one read of the stream while an answer is owed */
-    OUTBOX = 4096,                     /* replies of one turn that leave together */
     DRAIN_MIN = 1024 * 1024,           /* octets swallowed behind a refusal when the message limit is lower */
     DRAIN_UNLIMITED = 64 * 1024 * 1024 /* … and when there is no limit */
-};
-
-/* Lives on the stack of the public function that runs: an idle session holds no output either. */
-struct smtp_outbox {
-    size_t n;
-    char p[OUTBOX];
 };
 
 struct smtp_tx {
@@ -67,10 +61,8 @@ struct smtp_server {
     smtp_continuation *waiting; /* NULL: nothing is owed */
     smtp_take *take;            /* NULL: nobody (TLS is being started, or it is over) */
 
-    struct slice in; /* what is not consumed yet; valid while a public function runs */
-    struct buf kept; /* the same between two calls, from kept_at on */
-    size_t kept_at;
-    struct smtp_outbox *outbox; /* NULL between two calls */
+    struct talk_input input;
+    struct talk_outbox *outbox; /* NULL between two calls */
 
     const struct smtp_command *command; /* the one under way or the last one */
     struct slice line;                  /* what the log may show of it */

@@ -4,21 +4,12 @@
 
 void smtp_flush(struct smtp_server *s)
 {
-    if (s->outbox->n > 0)
-        s->host->send(s->world, slice_make(s->outbox->p, s->outbox->n));
-    s->outbox->n = 0;
+    talk_flush(s->outbox);
 }
 
 void smtp_put(struct smtp_server *s, const char *text, size_t n)
 {
-    if (n > sizeof s->outbox->p - s->outbox->n)
-        smtp_flush(s);
-    if (n > sizeof s->outbox->p) {
-        s->host->send(s->world, slice_make(text, n));
-        return;
-    }
-    memcpy(s->outbox->p + s->outbox->n, text, n);
-    s->outbox->n += n;
+    talk_put(s->outbox, text, n);
     s->new_wait = true;
 }
 

@@ -72,11 +72,8 @@ static void host_phase(void *world, enum imap_phase phase)
 
 static void logged_in(struct imap_session *s, const struct verdict *v)
 {
-    const struct conf_user *user = s->peer.client.user;
-
-    if (!verdict_is_ok(v) || user == NULL || s->account != NULL)
-        return;
-    s->account = account_open(peers_flow(s->peer.peers)->mailboxes, user->name, user->quota);
+    if (verdict_is_ok(v) && s->peer.client.user != NULL && s->peer.account == NULL)
+        peer_open_account(&s->peer);
 }
 
 static void login_answered(struct peer *p, const struct verdict *v)
@@ -160,12 +157,7 @@ static void idle(void *world, bool on)
 
 static void refused(void *world, const char *reply, struct slice command)
 {
-    struct imap_session *s = world;
-
-    peers_stats(s->peer.peers)->refused++;
-    LOG(INFO, "refused", kv_str("session", s->peer.client.session), kv_str("client", s->peer.client.address),
-        kv_str("user", s->peer.client.user != NULL ? s->peer.client.user->name : ""), kv_slice("command", command),
-        kv_str("reply", reply));
+    peer_log_refused(&((struct imap_session *)world)->peer, reply, command);
 }
 
 static void identified(void *world, struct slice parameters)
@@ -291,7 +283,6 @@ static void on_end(struct peer *p)
     imap_server_free(&s->proto);
     imap_in_append_free(s);
     imap_in_unselect(s);
-    account_close(&s->account);
 }
 
 static const char *state_of(const struct peer *p)

@@ -246,7 +246,7 @@ static void append_done(void *owner, struct account_job *aj)
     const struct append_job *j = LIST_ENTRY(aj, struct append_job, aj);
 
     if (aj->code == MORE) {
-        account_start(s->account, &s->peer.jobs, aj);
+        peer_start_job(&s->peer, aj);
         return;
     }
     imap_in_append_free(s);

@@ -62,7 +62,7 @@ static void copy_done(void *owner, struct account_job *aj)
     const struct copy_job *j = LIST_ENTRY(aj, struct copy_job, aj);
 
     if (aj->code == MORE)
-        account_start(s->account, &s->peer.jobs, aj);
+        peer_start_job(&s->peer, aj);
     else if (aj->code == -ENOENT && j->target.id == 0)
         imap_in_done(s, imap_no("TRYCREATE", "There is no such mailbox"));
     else if (aj->code < 0)

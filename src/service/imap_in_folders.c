@@ -43,7 +43,7 @@ static int run_folder(struct account_job *aj, struct index *x)
 /* The sessions on a mailbox that is no more are told so. */
 static void mark_gone(struct imap_session *s, const struct folder_job *j)
 {
-    struct open_mailbox *box = j->verb == IMAP_DELETE ? mailbox_opened(s->account, j->folder.id) : NULL;
+    struct open_mailbox *box = j->verb == IMAP_DELETE ? mailbox_opened(s->peer.account, j->folder.id) : NULL;
 
     if (box != NULL)
         mailbox_mark_gone(box);
@@ -79,7 +79,7 @@ static void folder_done(void *owner, struct account_job *aj)
     struct imap_result r;
 
     if (aj->code == MORE) {
-        account_start(s->account, &s->peer.jobs, aj);
+        peer_start_job(&s->peer, aj);
         return;
     }
     if (aj->code < 0) {

@@ -118,7 +118,7 @@ static void status_done(void *owner, struct account_job *aj)
     struct status_job *j = LIST_ENTRY(aj, struct status_job, aj);
 
     if (aj->code == MORE) {
-        account_start(s->account, &s->peer.jobs, aj);
+        peer_start_job(&s->peer, aj);
         return;
     }
     if (aj->code < 0) {

@@ -269,26 +269,22 @@ void imap_in_start(struct imap_session *s, struct account_job *j, bool box)
     j->owner = s;
     j->box = box ? s->box : NULL;
     j->origin = box ? &s->view : NULL;
-    account_start(s->account, &s->peer.jobs, j);
+    peer_start_job(&s->peer, j);
 }
 
 static void go_on_job(struct imap_session *s)
 {
-    struct account_job *j = s->paused;
-
-    s->paused = NULL;
-    account_start(s->account, &s->peer.jobs, j);
+    (void)peer_resume_job(&s->peer);
 }
 
 void imap_in_continue(struct imap_session *s, struct account_job *j)
 {
     if (!stream_is_full(s->peer.stream)) {
-        account_start(s->account, &s->peer.jobs, j);
+        peer_start_job(&s->peer, j);
         return;
     }
-    s->paused = j;
-    account_hold(j);
-    wait_for_room(s, go_on_job);
+    peer_hold_job(&s->peer, j);
+    s->resume = go_on_job;
 }
 
 static void begin(struct imap_session *s)
@@ -324,9 +320,6 @@ void imap_in_drained(struct imap_session *s)
 
 void imap_in_end_output(struct imap_session *s)
 {
-    if (s->paused != NULL)
-        account_drop(s->paused);
-    s->paused = NULL;
     late_free(&s->late);
     buf_clear(&s->out);
 }

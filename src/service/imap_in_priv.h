@@ -22,7 +22,6 @@ struct imap_late;
 struct imap_session {
     struct peer peer; /* first */
     struct imap_server *proto;
-    struct account *account;            /* from login to the end */
     struct open_mailbox *box;           /* selected: a reference; or NULL */
     struct mailbox_view view;           /* of box */
     struct ranges saved;                /* "$": UIDs (RFC 5182) */
@@ -30,9 +29,8 @@ struct imap_session {
     struct imap_append_state *append;
     struct buf out; /* being put together, or not taken by the client yet; kept small between commands */
     size_t out_at;  /* octets of it that are on their way */
-    void (*resume)(struct imap_session *); /* what goes on when the client has taken what it was sent; or NULL: */
-    struct account_job *paused;            /* … a job */
-    struct imap_late *late;                /* … a reply */
+    void (*resume)(struct imap_session *); /* what goes on when the client has taken what it was sent; or NULL */
+    struct imap_late *late;                /* a reply that waits for that */
     enum imap_phase phase;
     int64_t idle_until_ms; /* monotonic: when IDLE has lasted long enough */
     uint64_t told_modseq;  /* what happened up to it has been told, EXPUNGEs too */

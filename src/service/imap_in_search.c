@@ -47,7 +47,7 @@ static void search_done(void *owner, struct account_job *aj)
     struct search_job *j = LIST_ENTRY(aj, struct search_job, aj);
 
     if (aj->code == MORE) {
-        account_start(s->account, &s->peer.jobs, aj);
+        peer_start_job(&s->peer, aj);
         return;
     }
     if (aj->code < 0) {

@@ -116,7 +116,7 @@ static void vanished_done(void *owner, struct account_job *aj)
     const struct imap_command *c = s->command;
 
     if (aj->code == MORE) {
-        account_start(s->account, &s->peer.jobs, aj);
+        peer_start_job(&s->peer, aj);
         return;
     }
     if (!j->told)
@@ -175,7 +175,7 @@ void imap_in_select(struct imap_session *s, const struct imap_command *c)
         (void)!buf_adds(&s->out, "* OK [CLOSED] The former mailbox is closed\r\n");
         imap_in_unselect(s);
     }
-    mailbox_open(s->account, c->mailbox, c->verb == IMAP_EXAMINE, &s->peer.jobs, opened, s);
+    mailbox_open(s->peer.account, c->mailbox, c->verb == IMAP_EXAMINE, &s->peer.jobs, opened, s);
 }
 
 /* --- NOOP, CHECK --- */
@@ -234,7 +234,7 @@ static void expunge_done(void *owner, struct account_job *aj)
     struct imap_result r = imap_ok("EXPUNGE completed");
 
     if (aj->code == MORE) {
-        account_start(s->account, &s->peer.jobs, aj);
+        peer_start_job(&s->peer, aj);
         return;
     }
     if (aj->code < 0) {

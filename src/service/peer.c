@@ -34,7 +34,11 @@ static void end_dialogue(struct peer *p)
     if (!p->open)
         return;
     p->open = false;
+    if (p->paused != NULL)
+        account_drop(p->paused);
+    p->paused = NULL;
     p->peers->protocol->end(p);
+    account_close(&p->account);
 }
 
 static void tell_stopped(struct deferred *d)
@@ -112,6 +116,14 @@ static void on_timer(void *owner)
     }
     peer_log_timeout(p);
     cut(p);
+}
+
+void peer_log_refused(const struct peer *p, const char *reply, struct slice command)
+{
+    p->peers->stats.refused++;
+    LOG(INFO, "refused", kv_str("session", p->client.session), kv_str("client", p->client.address),
+        kv_str("user", p->client.user != NULL ? p->client.user->name : ""), kv_slice("command", command),
+        kv_str("reply", reply));
 }
 
 void peer_deadline(struct peer *p, int64_t ms)

@@ -1,6 +1,7 @@
 /* facteur: service/peer: one connection, whatever it speaks.
  * Purpose:   what SMTP, IMAP and POP3 have in common: PROXY header, limits of connections, TLS, deadlines,
- *            backpressure, the log's identity of a session, and the end. The protocol is a table of functions.
+ *            backpressure, the log's identity of a session, work in its user's account, and the end. The protocol is a
+ *            table of functions.
  * Owner:     one struct peers per process and protocol; a peer is embedded at the start of its protocol's session, made
  *            by accept and freed by itself.
  * Thread:    the loop's.
@@ -11,6 +12,7 @@
 
 #include "facteur/flow/client.h"
 #include "facteur/flow/flow.h"
+#include "facteur/flow/mailboxes.h"
 #include "facteur/io/listener.h"
 #include "facteur/io/timer.h"
 #include "facteur/mail/verdict.h"
@@ -45,9 +47,11 @@ struct peer {
     const struct conf_listener *listener;
     struct client client;
     struct timer *timer;
-    struct job_scope jobs;  /* abandoned when the dialogue ends */
-    struct verdict verdict; /* the limits' */
-    struct login *login;    /* under way; service/login's own */
+    struct job_scope jobs;      /* abandoned when the dialogue ends */
+    struct verdict verdict;     /* the limits' */
+    struct login *login;        /* under way; service/login's own */
+    struct account *account;    /* of IMAP and POP3: peer_open_account to the end */
+    struct account_job *paused; /* peer_hold_job */
     struct buf proxy;
     bool open; /* the dialogue is there: from `open` to `end` */
     bool wants_proxy, counted, in_tls;
@@ -78,5 +82,14 @@ void peer_close(struct peer *p, bool agreed);
 void peer_sync_input(struct peer *p);           /* after anything that may change is_waiting */
 void peer_deadline(struct peer *p, int64_t ms); /* 0: none */
 void peer_log_timeout(const struct peer *p);    /* the deadline was the end */
+/* Something was refused to the client: for the log, and counted. */
+void peer_log_refused(const struct peer *p, const char *reply, struct slice command);
+
+/* Work in the account of the user who has logged in (src/service/peer_job.c); a job ends with the dialogue. */
+void peer_open_account(struct peer *p);
+void peer_start_job(struct peer *p, struct account_job *j); /* also from its done, after MORE */
+/* From done, after MORE: the job waits until the client has taken what it was sent, but no longer than limits.timeout.data. */
+void peer_hold_job(struct peer *p, struct account_job *j);
+bool peer_resume_job(struct peer *p); /* the client has: goes on with the job. False: none was held */
 
 #endif

@@ -671,12 +671,12 @@ static void idle_holds_no_buffer(void **state)
     log_in(&f);
     SAY(&f, SELECT, SELECTED);
     assert_null(f.s->work);
-    assert_null(f.s->kept.p);
+    assert_null(f.s->input.kept.p);
     SAY(&f, "a IDLE\r\nDO", "+ idling\r\n");
-    assert_non_null(f.s->kept.p);
+    assert_non_null(f.s->input.kept.p);
     SAY(&f, "NE\r\nb IDLE\r\n", "* news, expunge\r\na OK IDLE completed\r\n+ idling\r\n");
     assert_null(f.s->work);
-    assert_null(f.s->kept.p);
+    assert_null(f.s->input.kept.p);
     assert_null(f.s->sasl);
     assert_true(sizeof *f.s < 700);
     fake_clear(&f);

@@ -188,7 +188,7 @@ static void waiting(void **state)
     smtp_server_answer(f.s, &v);
     assert_non_null(strstr(buf_cstr(&f.out), "250 2.1.5 Ok\r\n250 2.0.0 Ok\r\n252 2.5.0"));
     assert_false(smtp_server_is_waiting(f.s));
-    assert_int_equal(f.s->kept.cap, 0);
+    assert_int_equal(f.s->input.kept.cap, 0);
     smtp_server_answer(f.s, &v); /* one answer too many is not believed */
     fake_clear(&f);
 }
@@ -368,7 +368,7 @@ static void endless_body(void **state)
     while (!f.closed && fed < 10000000) {
         fake_feed(&f, slice_make(block, sizeof block));
         fed += sizeof block;
-        assert_true(f.s->kept.cap == 0);
+        assert_true(f.s->input.kept.cap == 0);
     }
     assert_true(starts(buf_cstr(&f.out), "421 4.7.0"));
     assert_true(fed <= 2 * 2000000 + 2 * sizeof block);
@@ -391,7 +391,7 @@ static void endless_body(void **state)
     buf_reset(&f.out);
     for (fed = 0; !f.closed && fed < 10000000; fed += sizeof block) {
         fake_feed(&f, slice_make(block, sizeof block));
-        assert_true(f.s->kept.cap == 0);
+        assert_true(f.s->input.kept.cap == 0);
     }
     assert_true(starts(buf_cstr(&f.out), "500 5.5.2"));
     assert_non_null(strstr(buf_cstr(&f.out), "\r\n421 4.7.0"));
