@@ -143,7 +143,7 @@ fi
 if selected e2e && need_release; then
     stage 'over sockets: what only the release build can show'
     python3 -B test/e2e/run.py --binary build/release/facteur --label release/ --results "$results" hundred_megabytes \
-        many_sessions login_is_quick message_lands never_reads
+        many_sessions login_is_quick message_lands never_reads rights/
 fi
 
 if selected quickstart; then

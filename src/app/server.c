@@ -115,9 +115,8 @@ static int switch_log_and_listeners(struct server *s, struct config *fresh, stru
 }
 
 /* A new snapshot, or everything as it was. */
-static int reload(void *server, struct buf *messages)
+static int load_anew(struct server *s, struct buf *messages)
 {
-    struct server *s = server;
     struct conf_problems problems = { 0 };
     struct config *fresh = NULL;
     struct tls_server *tls = NULL;
@@ -145,6 +144,17 @@ static int reload(void *server, struct buf *messages)
     take_config(s, fresh, tls, client);
     LOG(INFO, "reloaded", kv_str("config", fresh->file), kv_slice("messages", buf_slice(messages)));
     return 0;
+}
+
+static int reload(void *server, struct buf *messages)
+{
+    struct server *s = server;
+    int code;
+
+    notify_reloading(s->notify);
+    code = load_anew(s, messages);
+    notify_reloaded(s->notify);
+    return code;
 }
 
 static void on_hangup(void *owner, int signum)
@@ -203,6 +213,7 @@ static void on_stop(void *owner, int signum)
         _exit(EX_OK); /* the second signal; everything that was acknowledged is on the disk */
     }
     LOG(INFO, "stopping", kv_num("signal", signum));
+    notify_stopping(s->notify);
     s->phase = SERVER_CLOSES_SESSIONS;
     timer_set(s->deadline, s->config->limits.timeout.shutdown);
     timer_stop(s->daily);
@@ -375,7 +386,9 @@ static int start(struct server *s, struct err *e)
 {
     struct tls_client *client = NULL;
 
+    s->notify = notify_new();
     TRY(privs_limits(e));
+    TRY(inherited_take(&s->inherited, e));
     TRY(load_config(s, e));
     TRY(loop_new(&s->loop, e));
     TRY(server_load_tls(s->config, NULL, &s->tls, &client, e));
@@ -418,6 +431,7 @@ static void finish(struct server *s)
     mailboxes_free(&s->flow.mailboxes);
     timer_close(&s->deadline);
     timer_close(&s->daily);
+    notify_close(&s->notify);
     flow_clear(&s->flow);
     dns_free(&s->flow.dns);
     counters_free(&s->flow.counters);
@@ -467,6 +481,7 @@ int server_run(const char *config_path, struct err *e)
     }
     LOG(INFO, "started", kv_str("hostname", s->config->hostname), kv_str("state", s->config->state),
         kv_num("pid", getpid()));
+    notify_ready(s->notify, s->loop);
     (void)loop_run(s->loop);
     if (s->cut_off) {
         log_close();

@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 struct server_listener {
     struct link link;
     struct server *server;
     struct listener *listener;
+    bool inherited;
     struct config *config; /* a reference: conf is of it */
     const struct conf_listener *conf;
 };
@@ -80,7 +82,35 @@ static void log_listening(const struct server_listener *l)
     const struct endpoint *at = listener_endpoint(l->listener);
 
     LOG(INFO, "listening", kv_str("service", service_names[l->conf->service]), kv_str("tls", tls_names[l->conf->tls]),
-        kv_str("address", l->conf->address), kv_num("port", at->port));
+        kv_str("address", l->conf->address), kv_num("port", at->port),
+        kv_str("socket", l->inherited ? "inherited" : ""));
+}
+
+static bool serves(const struct server *s, const struct endpoint *at)
+{
+    LIST_EACH (it, &s->listeners) {
+        if (endpoint_equal(listener_endpoint(LIST_ENTRY(it, struct server_listener, link)->listener), at))
+            return true;
+    }
+    return false;
+}
+
+/* Clients that connect there would wait for an answer for ever. */
+static void warn_of_unused(const struct server *s)
+{
+    for (size_t i = 0; i < s->inherited.count; i++) {
+        const struct endpoint *at = &s->inherited.sockets[i].at;
+        char text[ENDPOINT_TEXT];
+
+        if (serves(s, at))
+            continue;
+        endpoint_format(at, text);
+        LOG(WARNING, "inherited-socket-unused", kv_num("descriptor", s->inherited.sockets[i].fd),
+            kv_str("address", text),
+            kv_str("advice", at->family == 0 ? "it is no listening stream socket: take it out of the .socket unit"
+                                             : "no listener of the policy has this address and port: make the .socket "
+                                               "unit and listen the same"));
+    }
 }
 
 /* 0 with *ret NULL: an address family that this system lacks, and nobody insists on it. */
@@ -97,8 +127,12 @@ static int open_one(struct server *s, struct config *config, const struct conf_l
     l = mem_zero(sizeof *l);
     l->server = s;
     l->conf = conf;
+    options.fd = inherited_socket(&s->inherited, &at);
+    l->inherited = options.fd >= 0;
     code = listener_new(s->loop, &at, &options, on_accept, l, &l->listener, e);
     if (code < 0) {
+        if (l->inherited)
+            (void)close(options.fd);
         mem_free(l);
         if (conf->optional && (code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL))
             return 0;
@@ -163,6 +197,7 @@ int server_listen(struct server *s, struct config *config, struct err *e)
         log_listening(LIST_ENTRY(it, struct server_listener, link));
     }
     list_move(&fresh, &s->listeners);
+    warn_of_unused(s);
     return 0;
 }
 
@@ -180,9 +215,10 @@ json_t *server_listeners_json(const struct server *s)
     LIST_EACH (it, &s->listeners) {
         const struct server_listener *l = LIST_ENTRY(it, struct server_listener, link);
 
-        (void)json_array_append_new(all, json_pack("{ss,ss,ss,si}", "service", service_names[l->conf->service], "tls",
-                                                   tls_names[l->conf->tls], "address", l->conf->address, "port",
-                                                   (int)listener_endpoint(l->listener)->port));
+        (void)json_array_append_new(all, json_pack("{ss,ss,ss,si,sb}", "service", service_names[l->conf->service],
+                                                   "tls", tls_names[l->conf->tls], "address", l->conf->address, "port",
+                                                   (int)listener_endpoint(l->listener)->port, "inherited",
+                                                   (int)l->inherited));
     }
     return all;
 }

@@ -2,6 +2,8 @@
 #ifndef FACTEUR_APP_SERVER_PRIV_H
 #define FACTEUR_APP_SERVER_PRIV_H
 
+#include "facteur/app/inherited.h"
+#include "facteur/app/notify.h"
 #include "facteur/app/privs.h"
 #include "facteur/flow/flow.h"
 #include "facteur/flow/mailboxes.h"
@@ -23,6 +25,8 @@ struct server {
     unsigned services_open; /* while stopping: those that still have sessions */
     struct control *control;
     struct tls_server *tls;
+    struct notify *notify;
+    struct inherited inherited;
     struct link listeners;     /* struct server_listener */
     struct charsets *charsets; /* loaded while libraries could be */
     struct privs_confined confined;

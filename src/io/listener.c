@@ -181,6 +181,24 @@ static int prepare_socket(int fd, struct endpoint *at)
     return 0;
 }
 
+int listener_inspect(int fd, struct endpoint *ret)
+{
+    struct sockaddr_storage sa = { 0 };
+    struct endpoint at;
+    int type = 0, listens = 0;
+    socklen_t n = sizeof sa, type_n = sizeof type, listens_n = sizeof listens;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_n) < 0 || type != SOCK_STREAM ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_n) < 0 || listens == 0 ||
+        getsockname(fd, (struct sockaddr *)&sa, &n) < 0)
+        return -EINVAL;
+    sockaddr_to((const struct sockaddr *)&sa, n, &at);
+    if (at.family == 0)
+        return -EINVAL;
+    *ret = at;
+    return 0;
+}
+
 int listener_new(struct loop *loop, const struct endpoint *at, const struct listener_options *options,
                  void (*on_accept)(void *owner, struct stream *s), void *owner, struct listener **ret, struct err *e)
 {

@@ -96,6 +96,7 @@ class Server:
         self.log_file = os.path.join(self.dir, "log")
         self.env = dict(os.environ, **(env or {}))
         self.process = None
+        self.descriptors = ()  # that it inherits
         self.ports = {}
         self.expect_status = 0
         os.makedirs(self.state, 0o700, exist_ok=True)
@@ -133,7 +134,8 @@ class Server:
         with open(self.log_file, "ab") as log:
             self.log_start = log.tell()
             self.process = subprocess.Popen(self.wrapper + [self.binary, "serve", "--config", self.file], stdout=log,
-                                            stderr=log, stdin=subprocess.DEVNULL, env=self.env, **ORDINARY)
+                                            stderr=log, stdin=subprocess.DEVNULL, env=self.env,
+                                            pass_fds=self.descriptors, **ORDINARY)
         if wait:
             self.wait_ready()
         return self

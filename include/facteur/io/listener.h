@@ -14,7 +14,7 @@ struct listener;
 
 struct listener_options {
     bool reuse;    /* SO_REUSEADDR; on for TCP */
-    int fd;        /* an inherited listening socket, or -1 */
+    int fd;        /* an inherited listening socket, or -1; taken when listener_new works */
     unsigned mode; /* permissions of a Unix socket, e.g. 0600 */
 };
 
@@ -23,9 +23,12 @@ struct listener_options {
 int listener_new(struct loop *loop, const struct endpoint *at, const struct listener_options *options,
                  void (*on_accept)(void *owner, struct stream *s), void *owner, struct listener **ret,
                  struct err *e) MUST_USE;
-void listener_close(struct listener **l); /* removes the Unix socket's file */
+void listener_close(struct listener **l); /* removes the Unix socket's file, unless it was inherited */
 const struct endpoint *listener_endpoint(const struct listener *l);
 void listener_pause(struct listener *l, bool paused);
+
+/* Where an inherited descriptor listens; -EINVAL: it is no listening stream socket, or of another family. */
+int listener_inspect(int fd, struct endpoint *ret) MUST_USE;
 
 /* The PROXY header at the front of *in: DONE with *ret_used octets taken, *ret_client set (family 0 for LOCAL/UNKNOWN);
  * MORE; -EINVAL when it is none. Pure. */
