@@ -24,8 +24,15 @@ struct entry {
     struct rate connections, messages, failures;
 };
 
+/* A user with sessions. */
+struct guest {
+    char *name;
+    unsigned open;
+};
+
 struct counters {
     struct map entries;
+    struct map guests;
     struct link used;
     size_t open; /* in all */
 };
@@ -38,6 +45,23 @@ struct counters *counters_new(void)
     return c;
 }
 
+static void free_guest(struct guest *g)
+{
+    mem_free(g->name);
+    mem_free(g);
+}
+
+static void free_guests(struct map *guests)
+{
+    size_t cursor = 0;
+    struct slice name;
+    void *g;
+
+    while (map_each(guests, &cursor, &name, &g))
+        free_guest(g);
+    map_clear(guests);
+}
+
 void counters_free(struct counters **c)
 {
     struct counters *gone = *c;
@@ -48,6 +72,7 @@ void counters_free(struct counters **c)
     LIST_EACH (it, &gone->used)
         mem_free(LIST_ENTRY(it, struct entry, link));
     map_clear(&gone->entries);
+    free_guests(&gone->guests);
     mem_free(gone);
 }
 
@@ -190,6 +215,37 @@ void counters_disconnect(struct counters *c, const struct ip *ip)
 {
     counters_known(c, ip);
     counters_disconnect_known(c);
+}
+
+bool counters_user_comes(struct counters *c, const struct config *config, const char *user, struct verdict *ret)
+{
+    struct guest *g = map_get(&c->guests, slice_str(user));
+
+    if (g != NULL && g->open >= config->limits.connections_per_user) {
+        *ret = verdict_by(verdict_make(452, "4.7.0",
+                                       "You have %u sessions open, and that is the limit: close some, or "
+                                       "wait until they end",
+                                       g->open),
+                          "limits.connections_per_user", 0);
+        return false;
+    }
+    if (g == NULL) {
+        g = mem_zero(sizeof *g);
+        g->name = mem_str(user);
+        (void)map_put(&c->guests, slice_str(g->name), g);
+    }
+    g->open++;
+    return true;
+}
+
+void counters_user_leaves(struct counters *c, const char *user)
+{
+    struct guest *g = map_get(&c->guests, slice_str(user));
+
+    if (g == NULL || --g->open > 0)
+        return;
+    (void)map_take(&c->guests, slice_str(user));
+    free_guest(g);
 }
 
 struct verdict counters_message(struct counters *c, const struct config *config, const struct ip *ip)

@@ -51,6 +51,8 @@ static void say_logged_in(struct imap_server *s)
 
 static struct imap_result result_of(const struct verdict *v)
 {
+    if (v->code == 452)
+        return imap_no("LIMIT", "%s", v->text);
     if (verdict_is_temporary(v))
         return imap_no("UNAVAILABLE", "Login is not possible at the moment; try again later");
     if (v->code == 534)

@@ -140,6 +140,8 @@ void pop3_auth_decided(struct pop3_server *s, const struct verdict *v)
     }
     if (v->code == 534)
         pop3_fail(s, "[AUTH] %s", v->text);
+    else if (v->code == 452)
+        pop3_fail(s, "[IN-USE] %s", v->text);
     else if (verdict_is_temporary(v))
         pop3_fail(s, "[SYS/TEMP] Login is not possible at the moment; try again later");
     else

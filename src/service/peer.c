@@ -65,6 +65,9 @@ static void on_closed(void *owner)
         counters_disconnect_known(s->f->counters);
     else if (p->counted)
         counters_disconnect(s->f->counters, &p->client.ip);
+    if (p->guest != NULL)
+        counters_user_leaves(s->f->counters, p->guest);
+    mem_free(p->guest);
     list_unlink(&p->link);
     s->stats.open--;
     timer_close(&p->timer);
@@ -94,6 +97,19 @@ void peer_close(struct peer *p, bool agreed)
         stream_finish_agreed(p->stream);
     else
         stream_finish(p->stream);
+}
+
+bool peer_takes_seat(struct peer *p, const struct conf_user *user, struct verdict *ret)
+{
+    bool yes = p->guest != NULL || counters_user_comes(p->peers->f->counters, p->config, user->name, ret);
+
+    if (yes && p->guest == NULL)
+        p->guest = mem_str(user->name);
+    if (!yes)
+        LOG(WARNING, "login-refused", kv_str("session", p->client.session), kv_str("client", p->client.address),
+            kv_str("user", user->name), kv_str("reason", "the user has too many sessions"), kv_str("rule", ret->rule),
+            kv_num("limit", p->config->limits.connections_per_user));
+    return yes;
 }
 
 /* --- deadlines, output --- */

@@ -49,7 +49,7 @@ int search_narrow(struct search_program *p, struct index *x, uint32_t folder, st
 
 /* One message. `row` is there when program.fields are not 0. 1, 0, or negative; a message that has gone does not match. */
 struct search_row {
-    bool known; /* else it has gone */
+    bool known;       /* else it has gone */
     int64_t sent_day; /* since 1970, as the Date field says it: no time, no zone (RFC 9051 section 6.4.4) */
     int64_t saved_ms;
     char email_id[36];

@@ -159,7 +159,7 @@ class Facteur:
             "domains": {lib.DOMAIN: None, DOMAIN: {}},
             "users": dict({lib.ANNA: None, lib.BERT: None}, **{address(u): {"password": HASH} for u in users}),
             "limits": {"message_rate": 0, "connection_rate": 0, "connections": 15000,
-                       "connections_per_address": 15000},
+                       "connections_per_address": 15000, "connections_per_user": 15000},
             "tls": {"certificate": pair[0], "key": pair[1]},
             "listen": [lib.listener("smtp", "none"), lib.listener("imap", "none"), lib.listener("imap", "implicit")],
         }, tls=False, start=False)

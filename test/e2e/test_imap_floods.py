@@ -1,9 +1,11 @@
 """What a client may pour on IMAP: commands, names, nothing at all; the rest of the office is served meanwhile."""
+import poplib
 import time
 
 from imap import Imap, client, literal, server, talk
-from lib import ANNA, BERT, PASSWORDS, sanitized
+from lib import ANNA, BERT, PASSWORDS, sanitized, wait_until
 from test_imap_session import closed
+from test_pop3 import pop
 
 
 def test_never_reads(t):
@@ -74,6 +76,27 @@ def test_many_connections(t):
                 c.do('LOGIN %s "%s"' % (ANNA, PASSWORDS[ANNA]))
                 return
     raise AssertionError("there is no room again")
+
+
+def test_many_sessions_of_a_user(t):
+    """From all addresses and over IMAP and POP3 together only so many; others, and submission, do not wait for them."""
+    s = server(t, {"limits": {"connections_per_user": 3, "auth_failures": 5}})
+    held = [client(s), client(s)]
+    pop3 = pop(s)
+    with Imap(s.ports["imap", "none"]) as c:
+        c.do('LOGIN %s "wrong"' % ANNA, "NO")
+        refused = c.do('LOGIN %s "%s"' % (ANNA, PASSWORDS[ANNA]), "NO").final
+        assert b"[LIMIT] You have 3 sessions open" in refused, refused
+        try:
+            pop(s)
+            raise AssertionError("a fourth session")
+        except poplib.error_proto as e:
+            assert "-ERR [IN-USE] You have 3 sessions open" in str(e), e
+        s.wait_log("event=login-refused .*user=%s .*rule=limits.connections_per_user limit=3" % ANNA)
+        client(s, BERT).close()
+        held.pop().close()
+        wait_until("room for one more", lambda: c.do('LOGIN %s "%s"' % (ANNA, PASSWORDS[ANNA]), None).status == "OK")
+        pop3.quit()
 
 
 def test_broken_off(t):

@@ -1,6 +1,6 @@
 /* facteur: policy/counters: how often one address comes, sends and guesses.
  * Purpose:   connections open now, connections and messages a minute, failed logins in 15 minutes, for each client
- *            address and its network (/24, /64).
+ *            address and its network (/24, /64); sessions open now for each user.
  * Owner:     counters_new's caller. It outlives configuration snapshots: limits are read from the one at hand.
  * Thread:    the loop's.
  * Limits:    COUNTERS_MOST addresses and networks; the ones unused for longest are forgotten first, those with a
@@ -33,6 +33,10 @@ void counters_disconnect(struct counters *c, const struct ip *ip);
  * on, and ends with counters_disconnect_known. */
 void counters_known(struct counters *c, const struct ip *ip);
 void counters_disconnect_known(struct counters *c);
+/* The user may log in for one more session. True: counted, and counters_user_leaves must follow. False: *ret says why
+ * not (452), and nothing is to be undone. */
+bool counters_user_comes(struct counters *c, const struct config *config, const char *user, struct verdict *ret);
+void counters_user_leaves(struct counters *c, const char *user);
 size_t counters_connections(const struct counters *c); /* open now, all services */
 
 /* A message begins (at MAIL): 250, or 450 4.7.1 when the address has sent limits.message_rate within a minute. */

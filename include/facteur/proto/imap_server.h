@@ -49,8 +49,8 @@ struct imap_host {
     void (*start_tls)(void *world); /* ends in imap_server_tls_started */
     void (*phase)(void *world, enum imap_phase phase);
     void (*close)(void *world); /* what was sent goes out, then the connection ends */
-    /* The attempt's verdict: 235, or 535 (wrong), 454 (later), 534 with a text that says why (the service is not
-     * allowed to this user). LATER ends in imap_server_auth. */
+    /* The attempt's verdict: 235, or 535 (wrong), 454 (later), 534 and 452 with a text that says why (the service is not
+     * allowed to this user; too many sessions). LATER ends in imap_server_auth. */
     enum when (*ask_auth)(void *world, const struct sasl_attempt *attempt, struct verdict *ret);
     void (*scram_keys)(void *world, struct slice user, struct sasl_scram_keys *ret);
     /* All commands that are not done here. Answered by imap_server_done, at once or later. */

@@ -5,7 +5,7 @@
  * Owner:     one struct peers per process and protocol; a peer is embedded at the start of its protocol's session, made
  *            by accept and freed by itself.
  * Thread:    the loop's.
- * Limits:    limits.connections, connections_per_address, connection_rate; limits.timeout.tls.
+ * Limits:    limits.connections, connections_per_address, connections_per_user, connection_rate; limits.timeout.tls.
  * Standards: RFC 8314 (implicit TLS), HAProxy's PROXY protocol 1 and 2. */
 #ifndef FACTEUR_SERVICE_PEER_H
 #define FACTEUR_SERVICE_PEER_H
@@ -50,6 +50,7 @@ struct peer {
     struct job_scope jobs;      /* abandoned when the dialogue ends */
     struct verdict verdict;     /* the limits' */
     struct login *login;        /* under way; service/login's own */
+    char *guest;                /* the user whose session this is counted as; or NULL */
     struct account *account;    /* of IMAP and POP3: peer_open_account to the end */
     struct account_job *paused; /* peer_hold_job */
     struct buf proxy;
@@ -72,6 +73,8 @@ void peers_accept(struct peers *s, struct config *config, const struct conf_list
 /* Says goodbye to all; `done` when the last has closed (on a later turn, also when there is none). */
 void peers_stop(struct peers *s, void (*done)(void *owner), void *owner);
 struct peers_stats *peers_stats(struct peers *s);
+/* IMAP and POP3: whether the user may have one more session (limits.connections_per_user); it is counted until the end. */
+bool peer_takes_seat(struct peer *p, const struct conf_user *user, struct verdict *ret);
 struct flow *peers_flow(struct peers *s);
 
 void peer_send(struct peer *p, struct slice octets);

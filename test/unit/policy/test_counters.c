@@ -32,8 +32,9 @@ static int set_up(void **state)
     static struct world w;
 
     clock_freeze(1000000, 1000000);
-    w.config = load("connections: 30, connections_per_address: 3, connection_rate: 10, message_rate: 5, "
-                    "auth_failure_rate: 4");
+    w.config = load(
+        "connections: 30, connections_per_address: 3, connections_per_user: 2, connection_rate: 10, message_rate: 5, "
+        "auth_failure_rate: 4");
     w.counters = counters_new();
     *state = &w;
     return 0;
@@ -205,6 +206,29 @@ static void test_unix_sockets(void **state)
     assert_int_equal(counters_connections(w->counters), 0);
 }
 
+static void test_sessions_of_a_user(void **state)
+{
+    struct world *w = *state;
+    struct verdict v = { 0 };
+
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 2; i++)
+            assert_true(counters_user_comes(w->counters, w->config, "anna@example.org", &v));
+        assert_false(counters_user_comes(w->counters, w->config, "anna@example.org", &v));
+        assert_int_equal(v.code, 452);
+        assert_string_equal(v.rule, "limits.connections_per_user");
+        assert_true(
+            counters_user_comes(w->counters, w->config, "bert@example.org", &v)); /* one does not cost another */
+        counters_user_leaves(w->counters, "anna@example.org");
+        assert_true(counters_user_comes(w->counters, w->config, "anna@example.org", &v));
+        for (unsigned i = 0; i < 2; i++)
+            counters_user_leaves(w->counters, "anna@example.org");
+        counters_user_leaves(w->counters, "bert@example.org");
+        counters_user_leaves(w->counters, "nobody@example.org");
+    }
+    assert_true(counters_user_comes(w->counters, w->config, "anna@example.org", &v)); /* freed at the end */
+}
+
 static void test_logins_count_in_the_total_alone(void **state)
 {
     struct world *w = *state;
@@ -234,6 +258,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_guessing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_memory_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unix_sockets, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sessions_of_a_user, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_logins_count_in_the_total_alone, set_up, tear_down),
     };
 
