@@ -73,7 +73,7 @@ static void host_phase(void *world, enum imap_phase phase)
 static void logged_in(struct imap_session *s, const struct verdict *v)
 {
     if (verdict_is_ok(v) && s->peer.client.user != NULL && s->peer.account == NULL)
-        peer_open_account(&s->peer);
+        s->peer.account = peer_open_account(&s->peer);
 }
 
 static void login_answered(struct peer *p, const struct verdict *v)

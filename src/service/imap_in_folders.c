@@ -10,11 +10,13 @@
 
 struct folder_job {
     struct account_job aj;
+    struct account *account; /* counted */
     enum imap_verb verb;
     struct arena arena;
     struct slice name, to;
     enum index_special special;
     struct index_folder folder; /* the one that was there before (DELETE), or that was made */
+    bool deleted;
 };
 
 static int run_folder(struct account_job *aj, struct index *x)
@@ -27,7 +29,9 @@ static int run_folder(struct account_job *aj, struct index *x)
         return index_folder(x, j->name, &j->folder, &aj->err);
     case IMAP_DELETE:
         TRY(index_folder(x, j->name, &j->folder, &aj->err));
-        return index_delete(x, j->name, &aj->err);
+        TRY(index_delete(x, j->name, &aj->err));
+        j->deleted = true;
+        return DONE;
     case IMAP_RENAME:
         TRY(index_rename(x, j->name, j->to, &aj->err));
         if (!slice_iis(j->name, "INBOX")) { /* which stays, only its messages go */
@@ -40,11 +44,12 @@ static int run_folder(struct account_job *aj, struct index *x)
     }
 }
 
-/* The sessions on a mailbox that is no more are told so. */
-static void mark_gone(struct imap_session *s, const struct folder_job *j)
+/* The sessions on a mailbox that is no more are told so, and nobody gets it who selects another of its name. */
+static void mark_gone(struct folder_job *j)
 {
-    struct open_mailbox *box = j->verb == IMAP_DELETE ? mailbox_opened(s->peer.account, j->folder.id) : NULL;
+    struct open_mailbox *box = j->deleted ? mailbox_opened(j->account, j->folder.id) : NULL;
 
+    j->deleted = false;
     if (box != NULL)
         mailbox_mark_gone(box);
 }
@@ -75,7 +80,7 @@ static void folder_done(void *owner, struct account_job *aj)
                                          [IMAP_SUBSCRIBE] = "SUBSCRIBE",
                                          [IMAP_UNSUBSCRIBE] = "UNSUBSCRIBE" };
     struct imap_session *s = owner;
-    const struct folder_job *j = LIST_ENTRY(aj, struct folder_job, aj);
+    struct folder_job *j = LIST_ENTRY(aj, struct folder_job, aj);
     struct imap_result r;
 
     if (aj->code == MORE) {
@@ -86,7 +91,7 @@ static void folder_done(void *owner, struct account_job *aj)
         imap_in_done(s, failed(s, aj));
         return;
     }
-    mark_gone(s, j);
+    mark_gone(j);
     r = imap_ok("%s completed", words[j->verb]);
     if (j->verb == IMAP_CREATE)
         (void)snprintf(r.code, sizeof r.code, "MAILBOXID (%s)", j->folder.mailbox_id);
@@ -97,6 +102,8 @@ static void folder_drop(struct account_job *aj)
 {
     struct folder_job *j = LIST_ENTRY(aj, struct folder_job, aj);
 
+    mark_gone(j); /* also when its client has not waited for it */
+    account_close(&j->account);
     arena_clear(&j->arena);
     mem_free(j);
 }
@@ -109,6 +116,7 @@ void imap_in_folder(struct imap_session *s, const struct imap_command *c)
     /* RFC 9051 6.3.4: "x/" announces that names below x will be made; here nothing needs to be announced. */
     if (c->verb == IMAP_CREATE && name.n > 1 && name.p[name.n - 1] == '/')
         name.n--;
+    j->account = peer_open_account(&s->peer);
     j->verb = c->verb;
     j->name = slice_str(arena_str(&j->arena, name));
     j->to = slice_str(arena_str(&j->arena, c->to));

@@ -29,6 +29,8 @@ struct list_job {
     struct imap_list list; /* a copy, in arena */
     bool lsub, utf8, rev2;
     uint64_t append_limit;
+    uint32_t selected;          /* the session's mailbox, or 0 */
+    struct index_status status; /* … as its list has it */
     struct arena arena;
     struct listed *first, **last; /* what index_list gave */
     struct listed *at;            /* the next whose STATUS is to be written */
@@ -75,6 +77,25 @@ static uint64_t status_number(const struct index_status *st, unsigned item, uint
     }
 }
 
+/* What a list in memory says. It has what was announced to sessions, which the index may hear of later. */
+static void status_of_list(const struct mailbox *m, struct index_status *ret)
+{
+    ret->messages = (uint32_t)m->count;
+    ret->recent = (uint32_t)(m->count - mailbox_index(m, m->first_recent));
+    ret->unseen = ret->deleted = 0;
+    ret->size = ret->deleted_size = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        bool deleted = (m->messages[i].flags & FLAG_DELETED) != 0;
+
+        ret->unseen += (m->messages[i].flags & FLAG_SEEN) == 0;
+        ret->deleted += deleted;
+        ret->size += m->messages[i].size;
+        ret->deleted_size += deleted ? m->messages[i].size : 0;
+    }
+    ret->uidnext = m->uidnext;
+    ret->modseq = m->modseq;
+}
+
 static void write_status(struct buf *out, struct slice name, bool utf8, unsigned items, const struct index_status *st,
                          uint64_t append_limit)
 {
@@ -100,22 +121,23 @@ struct status_job {
     struct account_job aj;
     struct arena arena;
     struct slice name;
+    struct index_folder folder;
     struct index_status status;
 };
 
 static int run_status(struct account_job *aj, struct index *x)
 {
     struct status_job *j = LIST_ENTRY(aj, struct status_job, aj);
-    struct index_folder folder;
 
-    TRY(index_folder(x, j->name, &folder, &aj->err));
-    return index_status(x, folder.id, &j->status, &aj->err);
+    TRY(index_folder(x, j->name, &j->folder, &aj->err));
+    return index_status(x, j->folder.id, &j->status, &aj->err);
 }
 
 static void status_done(void *owner, struct account_job *aj)
 {
     struct imap_session *s = owner;
     struct status_job *j = LIST_ENTRY(aj, struct status_job, aj);
+    const struct open_mailbox *box;
 
     if (aj->code == MORE) {
         peer_start_job(&s->peer, aj);
@@ -126,6 +148,9 @@ static void status_done(void *owner, struct account_job *aj)
                                             : imap_in_failed(s, aj->code, &aj->err));
         return;
     }
+    box = mailbox_opened(s->peer.account, j->folder.id);
+    if (box != NULL && box->m.modseq >= j->status.modseq)
+        status_of_list(&box->m, &j->status);
     write_status(&s->out, j->name, imap_server_names_utf8(s->proto), s->command->status, &j->status,
                  s->peer.config->limits.message_size);
     imap_in_done(s, imap_ok("STATUS completed"));
@@ -248,6 +273,11 @@ static int write_entry_status(struct list_job *j, struct index *x, const struct 
     if ((j->list.options & LIST_RETURN_STATUS) == 0 || !l->entry.exists)
         return DONE;
     r = index_status(x, l->entry.folder, &st, &j->aj.err);
+    if (l->entry.folder == j->selected && j->status.modseq >= st.modseq) {
+        memcpy(j->status.mailbox_id, st.mailbox_id, sizeof st.mailbox_id);
+        j->status.uidvalidity = st.uidvalidity;
+        st = j->status;
+    }
     if (r == DONE)
         write_status(&j->out, l->name, j->utf8, j->list.status, &st, j->append_limit);
     return r == MORE ? MORE : DONE; /* a folder that cannot be read has no STATUS (RFC 5819 2) */
@@ -338,6 +368,10 @@ void imap_in_list(struct imap_session *s, const struct imap_command *c)
     j->utf8 = imap_server_names_utf8(s->proto);
     j->rev2 = (imap_server_enabled(s->proto) & ENABLE_REV2) != 0;
     j->append_limit = s->peer.config->limits.message_size;
+    if (s->box != NULL) {
+        j->selected = s->box->folder.id;
+        status_of_list(&s->box->m, &j->status);
+    }
     j->last = &j->first;
     buf_init(&j->out, LIST_OUTPUT);
     j->aj.run = run_list;

@@ -1,11 +1,11 @@
 /* Work in a user's account on behalf of a connection. */
 #include "facteur/service/peer.h"
 
-void peer_open_account(struct peer *p)
+struct account *peer_open_account(const struct peer *p)
 {
     const struct conf_user *user = p->client.user;
 
-    p->account = account_open(peers_flow(p->peers)->mailboxes, user->name, user->quota);
+    return account_open(peers_flow(p->peers)->mailboxes, user->name, user->quota);
 }
 
 void peer_start_job(struct peer *p, struct account_job *j)

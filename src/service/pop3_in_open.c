@@ -131,7 +131,7 @@ void pop3_in_open(void *world)
 {
     struct pop3_session *s = world;
 
-    peer_open_account(&s->peer);
+    s->peer.account = peer_open_account(&s->peer);
     mailbox_open(s->peer.account, SLICE_LIT("INBOX"), false, &s->peer.jobs, opened, s);
 }
 

@@ -1,8 +1,10 @@
 """IMAP's commands on mailboxes: names, lists, states, special uses, subscriptions, quotas."""
 import os
+import socket
+import struct
 
 from imap import client, literal, server, talk
-from lib import ANNA, listener
+from lib import ANNA, listener, message
 
 
 def names(c, command='LIST "" "*"'):
@@ -252,3 +254,37 @@ def test_proxy_stays_a_stranger(t):
     c = connect(s, greet=False)
     c.raw(b"a LOGIN x y\r\n")
     assert b"a " not in closed(c)
+
+
+def test_deleted_by_one_who_left(t):
+    """A DELETE whose client does not wait for its answer: what has the name later is another mailbox."""
+    s = server(t)
+    with client(s) as c:
+        for n in range(20):
+            c.do("CREATE box%d" % n)
+            with client(s) as other, client(s, select="box%d" % n):
+                other.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                other.raw(b"x DELETE box%d\r\n" % n)
+                other.close()  # with a reset, which is seen at once
+            while c.do("CREATE box%d" % n, None).status != "OK":
+                pass
+            c.do("SELECT box%d" % n)
+
+
+def test_status_of_what_was_announced(t):
+    """STATUS knows of each message that a session has heard of with EXISTS (RFC 9051 section 6.3.11)."""
+    s = server(t)
+    with client(s, select="INBOX") as idle, client(s, select="INBOX") as c, client(s) as other:
+        idle.send("IDLE")
+        idle.line()
+        for n in range(1, 31):
+            s.send(message("m%d" % n))
+            while idle.line() != b"* %d EXISTS" % n:
+                pass
+            for x, command in ((other, "STATUS INBOX (MESSAGES UIDNEXT UNSEEN)"),
+                               (c, 'LIST "" INBOX RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))')):
+                assert x.do(command).find(rb"MESSAGES %d UIDNEXT %d UNSEEN %d" % (n, n + 1, n)), (n, command)
+        c.do(r"STORE 1:3 +FLAGS.SILENT (\Deleted \Seen)")
+        size = sum(int(m.group(1)) for m in c.do("FETCH 1:* RFC822.SIZE").all(rb"SIZE (\d+)"))
+        assert other.do("STATUS INBOX (MESSAGES UNSEEN DELETED SIZE)").find(
+            rb"MESSAGES 30 UNSEEN 27 DELETED 3 SIZE %d\)" % size)

@@ -51,7 +51,7 @@ struct peer {
     struct verdict verdict;     /* the limits' */
     struct login *login;        /* under way; service/login's own */
     char *guest;                /* the user whose session this is counted as; or NULL */
-    struct account *account;    /* of IMAP and POP3: peer_open_account to the end */
+    struct account *account;    /* of IMAP and POP3, from login to the end; counted */
     struct account_job *paused; /* peer_hold_job */
     struct buf proxy;
     bool open; /* the dialogue is there: from `open` to `end` */
@@ -89,7 +89,7 @@ void peer_log_timeout(const struct peer *p);    /* the deadline was the end */
 void peer_log_refused(const struct peer *p, const char *reply, struct slice command);
 
 /* Work in the account of the user who has logged in (src/service/peer_job.c); a job ends with the dialogue. */
-void peer_open_account(struct peer *p);
+struct account *peer_open_account(const struct peer *p);    /* counted */
 void peer_start_job(struct peer *p, struct account_job *j); /* also from its done, after MORE */
 /* From done, after MORE: the job waits until the client has taken what it was sent, but no longer than limits.timeout.data. */
 void peer_hold_job(struct peer *p, struct account_job *j);
