@@ -200,7 +200,7 @@ static uint64_t growth(const struct mime_part *part)
     if (!is_leaf(part) || !is_unfit(&part->body_unfit))
         return 0;
     if (coding_for(part) == MIME_BASE64)
-        return FIELDS_ADDED + n / 3 + n / 36;
+        return FIELDS_ADDED + n / 19 * 7; /* 57 octets become a line of 78 */
     return FIELDS_ADDED + 2 * part->body_unfit.escapes + (n + 2 * part->body_unfit.escapes) / 24;
 }
 
