@@ -9,7 +9,10 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { PROXY_HEADER_MAX = 4096 };
+enum {
+    PROXY_HEADER_MAX = 4096,
+    STOP_READING_MS = 2000 /* when the server stops: for a client to take what it was sent */
+};
 
 struct peers {
     struct flow *f;
@@ -21,6 +24,7 @@ struct peers {
     void (*on_stopped)(void *owner);
     void *owner;
     struct deferred stopped;
+    struct timer *hurry;
     bool stopping;
 };
 
@@ -45,6 +49,7 @@ static void tell_stopped(struct deferred *d)
 {
     struct peers *s = LIST_ENTRY(d, struct peers, stopped);
 
+    timer_close(&s->hurry);
     s->on_stopped(s->owner);
 }
 
@@ -370,6 +375,19 @@ void peers_recheck(struct peers *s, const struct config *fresh)
     }
 }
 
+/* Who does not read cannot be told goodbye; what is in the middle of a long answer does not come to its end. */
+static void cut_unfinished(void *owner)
+{
+    struct peers *s = owner;
+
+    LIST_EACH (it, &s->all) {
+        struct peer *p = LIST_ENTRY(it, struct peer, link);
+
+        if (p->paused != NULL || stream_is_full(p->stream))
+            cut(p);
+    }
+}
+
 void peers_stop(struct peers *s, void (*done)(void *owner), void *owner)
 {
     s->stopping = true;
@@ -383,13 +401,21 @@ void peers_stop(struct peers *s, void (*done)(void *owner), void *owner)
         else
             cut(p);
     }
+    s->hurry = timer_new(s->f->loop, cut_unfinished, s);
+    timer_set(s->hurry, STOP_READING_MS);
     maybe_stopped(s);
+}
+
+bool peers_stopping(const struct peers *s)
+{
+    return s->stopping;
 }
 
 void peers_free(struct peers **s)
 {
     if (*s == NULL)
         return;
+    timer_close(&(*s)->hurry);
     tls_server_unref(&(*s)->tls);
     mem_free(*s);
     *s = NULL;

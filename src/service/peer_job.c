@@ -10,6 +10,11 @@ struct account *peer_open_account(const struct peer *p)
 
 void peer_start_job(struct peer *p, struct account_job *j)
 {
+    if (peers_stopping(p->peers) && j->code == MORE && j->reads_only) {
+        p->paused = j; /* a long answer is not waited for */
+        account_hold(j);
+        return;
+    }
     account_start(p->account, &p->jobs, j);
 }
 
@@ -24,8 +29,8 @@ bool peer_resume_job(struct peer *p)
 {
     struct account_job *j = p->paused;
 
-    if (j == NULL)
-        return false;
+    if (j == NULL || peers_stopping(p->peers))
+        return j != NULL;
     p->paused = NULL;
     peer_deadline(p, 0);
     peer_start_job(p, j);

@@ -1,10 +1,11 @@
 """FETCH: what it marks, what it leaves out, what it tells of changes, and messages of every size."""
 import os
+import poplib
 import re
 import time
 
 from imap import client, server, talk
-from lib import ANNA, give, message, sanitized
+from lib import ANNA, HOST, PASSWORDS, give, message, sanitized
 
 
 def uid_of(m):
@@ -177,6 +178,26 @@ def test_a_client_that_never_reads(t):
                 pass
         except ConnectionResetError:
             pass
+
+
+def test_stops_while_clients_do_not_read(t):
+    """Nobody keeps the server from its end: neither who does not read, nor who waits for a long search."""
+    s = server(t, start=False)
+    many(s, 3000, 20000)
+    s.start()
+    with client(s, select="INBOX") as slow, client(s, select="INBOX") as searching, client(s) as good:
+        slow.send("FETCH 1:* BODY.PEEK[]")
+        p = poplib.POP3(HOST, s.ports["pop3", "none"], timeout=30)
+        p.user(ANNA)
+        p.pass_(PASSWORDS[ANNA])
+        p.sock.sendall(b"RETR 1\r\n" * 3000)
+        good.do("NOOP")
+        searching.send("SEARCH " + " ".join(["NOT TEXT %s" % ("y" * n) for n in range(100, 1000)]))
+        begun = time.monotonic()
+        s.stop()
+        assert time.monotonic() - begun < 6
+        assert good.line().startswith(b"* BYE")
+    assert "stopped-in-haste" not in s.log()
 
 
 def test_objects_and_previews(t):

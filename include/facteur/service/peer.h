@@ -70,8 +70,10 @@ void peers_set_tls(struct peers *s, struct tls_server *tls); /* for new connecti
 /* A new policy: ends the sessions of accounts that might not log in as they did any more. */
 void peers_recheck(struct peers *s, const struct config *fresh);
 void peers_accept(struct peers *s, struct config *config, const struct conf_listener *listener, struct stream *stream);
-/* Says goodbye to all; `done` when the last has closed (on a later turn, also when there is none). */
+/* Says goodbye to all, and ends those whose clients do not read; `done` when the last has closed (on a later turn, also
+ * when there is none). */
 void peers_stop(struct peers *s, void (*done)(void *owner), void *owner);
+bool peers_stopping(const struct peers *s);
 struct peers_stats *peers_stats(struct peers *s);
 /* IMAP and POP3: whether the user may have one more session (limits.connections_per_user); it is counted until the end. */
 bool peer_takes_seat(struct peer *p, const struct conf_user *user, struct verdict *ret);
