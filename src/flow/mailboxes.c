@@ -170,6 +170,11 @@ static void on_linger(void *owner)
 
 /* --- all of them --- */
 
+static void on_background_due(void *owner)
+{
+    background_offer(owner);
+}
+
 struct mailboxes *mailboxes_new(struct flow *f,
                                 int (*prepare)(int fd, uint64_t stored, struct arena *a, struct index_prepared *ret))
 {
@@ -183,6 +188,7 @@ struct mailboxes *mailboxes_new(struct flow *f,
     list_init(&m->background);
     list_init(&m->quiet);
     m->linger = timer_new(f->loop, on_linger, m);
+    m->background_due = timer_new(f->loop, on_background_due, m);
     mailboxes_configure(m, f->config);
     return m;
 }
@@ -250,6 +256,7 @@ void mailboxes_free(struct mailboxes **mailboxes)
     cut_off(m);
     loop_defer_cancel(m->f->loop, &m->stopped);
     timer_close(&m->linger);
+    timer_close(&m->background_due);
     arrive_forget(m);
     map_clear(&m->accounts);
     mem_free(m->state);

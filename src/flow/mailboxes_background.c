@@ -1,5 +1,6 @@
 #include "mailboxes_priv.h"
 
+#include "facteur/base/clock.h"
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
 #include "facteur/store/search.h"
@@ -11,6 +12,7 @@ struct errand {
     uint32_t folder;
     unsigned work;         /* of enum box_work; 0: … */
     uint32_t first_recent; /* … this is noted */
+    int64_t used_ms;       /* the account's when it was started: its own end is not a use */
 };
 
 static int run(struct account_job *j, struct index *x)
@@ -27,6 +29,7 @@ static void done(void *owner, struct account_job *j)
     struct errand *r = LIST_ENTRY(j, struct errand, j);
     struct open_mailbox *b = owner;
 
+    b->account->used_ms = r->used_ms;
     if (j->code < 0)
         LOG(DEBUG, "background-work-failed", kv_str("user", b->account->user), kv_str("reason", j->err.text));
     if (r->work == 0 && j->code == 0)
@@ -55,6 +58,7 @@ static void start(struct open_mailbox *b, unsigned work)
     r->folder = b->folder.id;
     r->work = work;
     r->first_recent = b->m.first_recent;
+    r->used_ms = b->account->used_ms;
     r->j.run = run;
     r->j.done = done;
     r->j.drop = drop;
@@ -84,9 +88,20 @@ static struct open_mailbox *next_box(struct account *a, unsigned *ret_work)
     return NULL;
 }
 
+static int64_t due_ms(const struct account *a)
+{
+    int64_t quiet = a->used_ms + MAILBOXES_PAUSE_MS, late = a->background_ms + MAILBOXES_LATE_MS;
+
+    return quiet < late ? quiet : late;
+}
+
 /* The accounts take turns, one slice each; all but one of the pool's threads stay free for what somebody waits for. */
 void background_offer(struct mailboxes *m)
 {
+    int64_t now = clock_mono_ms(), next = INT64_MAX;
+
+    if (m->cut_off)
+        return;
     LIST_EACH (l, &m->background) {
         struct account *a = LIST_ENTRY(l, struct account, background_link);
         struct open_mailbox *b;
@@ -96,15 +111,22 @@ void background_offer(struct mailboxes *m)
             return;
         if (!lane_is_free(a) || a->closing)
             continue;
+        if (due_ms(a) > now) {
+            next = due_ms(a) < next ? due_ms(a) : next;
+            continue;
+        }
         list_unlink(l);
         b = next_box(a, &work);
         if (b == NULL)
             continue;
+        a->background_ms = now;
         list_push(&m->background, l);
         b->work &= ~work;
         m->background_running = true;
         start(b, work);
     }
+    if (next != INT64_MAX)
+        timer_set(m->background_due, next - now);
 }
 
 void background_want(struct open_mailbox *b, unsigned work)
@@ -116,6 +138,8 @@ void background_want(struct open_mailbox *b, unsigned work)
     if (work == 0 || b->gone)
         return;
     b->work |= work;
-    if (!link_is_in(&a->background_link))
-        list_push(&a->m->background, &a->background_link);
+    if (link_is_in(&a->background_link))
+        return;
+    a->background_ms = clock_mono_ms();
+    list_push(&a->m->background, &a->background_link);
 }

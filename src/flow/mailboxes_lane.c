@@ -210,6 +210,7 @@ static void lane_finished(struct job *job)
         return;
     }
     account_ref(a);
+    a->used_ms = clock_mono_ms();
     if (!j->reads_only)
         a->written_us = clock_mono_us();
     report(a, j);

@@ -42,9 +42,10 @@ struct mailboxes {
     struct link quiet;      /* accounts whose lane has nothing to do and whose index does not rest yet */
     int64_t trimmed_ms;
     struct timer *linger;
-    struct link background;  /* accounts with work that nobody waits for */
-    bool background_running; /* one of them is at it */
-    struct map warned;       /* by user: struct quota_warned */
+    struct link background;       /* accounts with work that nobody waits for */
+    bool background_running;      /* one of them is at it */
+    struct timer *background_due; /* when one that was put off may be worked on */
+    struct map warned;            /* by user: struct quota_warned */
     struct deferred stopped;
     void (*on_stopped)(void *owner);
     void *on_stopped_owner;
@@ -66,6 +67,8 @@ struct account {
     struct link idle_link; /* in mailboxes.idle */
     int64_t until_ms;
     struct link background_link;
+    int64_t background_ms;  /* since when it is in mailboxes.background, or had its last slice */
+    int64_t used_ms;        /* when a job that was no background work ended */
     struct link quiet_link; /* in mailboxes.quiet */
     int64_t rest_ms;
     /* the lane */
@@ -126,7 +129,7 @@ void arrive_forget(struct mailboxes *m);     /* what was warned about */
 /* --- mailboxes_background.c --- */
 enum box_work { WORK_PREPARE = 1, WORK_SEARCH = 2 };
 void background_want(struct open_mailbox *b, unsigned work);
-void background_offer(struct mailboxes *m);          /* a lane has become free */
+void background_offer(struct mailboxes *m);          /* a lane has become free, or some time has passed */
 void background_note_recent(struct open_mailbox *b); /* now: nobody uses it any more */
 
 #endif

@@ -17,7 +17,13 @@
 #include "facteur/flow/flow.h"
 #include "facteur/store/index.h"
 
-enum { MAILBOXES_LINGER_MS = 60 * 1000, MAILBOXES_IDLE = 64 };
+enum {
+    MAILBOXES_LINGER_MS = 60 * 1000,
+    MAILBOXES_IDLE = 64,
+    MAILBOXES_PAUSE_MS =
+        25, /* background work begins after it: who says one thing after the other finds a free lane … */
+    MAILBOXES_LATE_MS = 1000, /* … unless it has been put off for so long */
+};
 
 struct mailboxes;
 struct account;

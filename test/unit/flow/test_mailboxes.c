@@ -671,6 +671,7 @@ static void background_work_gives_way(void **state)
     fake_gate_set(false);
     RUN_UNTIL(x, u.dropped == 1 && a.answers == 1);
     session_select(x, &b, "Sent");
+    RUN_UNTIL(x, fake_count("p1") + fake_count("q1") + fake_count("p2") + fake_count("q2") == 10);
     settle(x);
     assert_int_equal(fake_count("p1"), 4);
     assert_int_equal(fake_count("q1"), 3);
@@ -680,6 +681,42 @@ static void background_work_gives_way(void **state)
     assert_true(strstr(fake.log, "q1") > strstr(fake.log, "p1p"));
     session_end(&a);
     session_end(&b);
+}
+
+/* A client that says one thing after the other finds its lane free each time, until the work has been put off for long. */
+static void background_work_waits_for_a_pause(void **state)
+{
+    struct fixture *x = *state;
+    struct session a;
+    int64_t waited = 0;
+
+    fake.folders[0].prepare_slices = 5;
+    clock_freeze(clock_mono_ms(), clock_wall_ms());
+    session_begin(x, &a, "anna@example.org");
+    session_select(x, &a, "INBOX");
+    for (; waited < MAILBOXES_LATE_MS - 2 * MAILBOXES_PAUSE_MS; waited += MAILBOXES_PAUSE_MS - 1) {
+        struct task t = { 0 };
+
+        clock_advance(MAILBOXES_PAUSE_MS - 1);
+        task_start(&t, &a, '1');
+        RUN_UNTIL(x, t.dropped == 1);
+        settle(x);
+        assert_int_equal(fake_count("p1"), 0);
+    }
+    for (int i = 0; i < 3; i++) { /* in a row without a pause: one slice, then it waits again */
+        struct task t = { 0 };
+
+        clock_advance(MAILBOXES_PAUSE_MS - 1);
+        task_start(&t, &a, '1');
+        RUN_UNTIL(x, t.dropped == 1);
+        settle(x);
+    }
+    assert_int_equal(fake_count("p1"), 1);
+    clock_advance(MAILBOXES_PAUSE_MS);
+    RUN_UNTIL(x, fake_count("p1") == 6 && fake_count("q1") == 1); /* a pause: all of it, without more of them */
+    settle(x);
+    clock_thaw();
+    session_end(&a);
 }
 
 static void recents_are_noted_when_the_sessions_have_gone(void **state)
@@ -835,6 +872,7 @@ int main(void)
         TEST(a_rebuilt_index_is_compared_with_what_was_told),
         TEST(a_look_that_fails_is_said),
         TEST(background_work_gives_way),
+        TEST(background_work_waits_for_a_pause),
         TEST(recents_are_noted_when_the_sessions_have_gone),
         TEST(few_idle_accounts_are_kept),
         TEST(stopping_waits_for_the_sessions),
