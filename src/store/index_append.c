@@ -75,51 +75,45 @@ static int place_spooled(struct folder *f, struct spool *s, const struct index_a
     return r;
 }
 
-static int sync_files(int *fds, size_t count)
+/* Files in cur/ that are still to be synced. */
+struct placed {
+    int fds[FILES_OPEN];
+    size_t open;
+    size_t count; /* with those synced already: as many are to be removed if it comes to nothing */
+};
+
+static int sync_files(struct placed *p)
 {
     int r = 0;
 
-    for (size_t i = 0; i < count && count > 1; i++) /* all on their way before the first is waited for */
-        (void)sync_file_range(fds[i], 0, 0, SYNC_FILE_RANGE_WRITE);
-    for (size_t i = 0; i < count; i++) {
-        int synced = sys->fsync(fds[i]);
-        int closed = sys->close(fds[i]);
+    for (size_t i = 0; i < p->open; i++) {
+        int synced = sys->fsync(p->fds[i]);
+        int closed = sys->close(p->fds[i]);
 
         if (r == 0)
             r = synced < 0 ? synced : closed;
     }
+    p->open = 0;
     return r;
 }
 
-/* All files in cur/ and durable, or negative; *placed says how many are to be removed then. */
+/* All files into cur/, their octets on the way to the disk; negative: not all. */
 static int place_all(struct folder *f, struct spool *s, int tmp, const struct index_append *items,
-                     const struct row *rows, size_t count, size_t *placed, struct err *e)
+                     const struct row *rows, size_t count, struct placed *p, struct err *e)
 {
-    int fds[FILES_OPEN];
-    size_t open = 0;
-    int r = 0;
-
-    for (size_t i = 0; i < count && r == 0; i++) {
+    for (size_t i = 0; i < count; i++) {
         int fd = items[i].spooled ? place_spooled(f, s, &items[i], rows[i].name, e)
                                   : place_body(f, tmp, &items[i], rows[i].name);
 
-        if (fd < 0) {
-            r = fd;
-            break;
-        }
-        fds[open++] = fd;
-        (*placed)++;
-        if (open == FILES_OPEN) {
-            r = sync_files(fds, open);
-            open = 0;
-        }
+        if (fd < 0)
+            return fd;
+        (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        p->fds[p->open++] = fd;
+        p->count++;
+        if (p->open == FILES_OPEN)
+            TRY(sync_files(p));
     }
-    if (open > 0) {
-        int synced = sync_files(fds, open);
-
-        r = r == 0 ? synced : r;
-    }
-    return r == 0 ? sys->sync_names(f->places[PLACE_CUR]) : r;
+    return 0;
 }
 
 static int make_rows(struct index *x, struct folder *f, struct index_append *items, struct row *rows, size_t count,
@@ -158,6 +152,7 @@ static int make_rows(struct index *x, struct folder *f, struct index_append *ite
     return 0;
 }
 
+/* Begins the transaction that index_save ends. */
 static int put_rows(struct index *x, struct folder *f, const struct row *rows, size_t count, struct err *e)
 {
     int r = index_begin(x, e);
@@ -166,17 +161,36 @@ static int put_rows(struct index *x, struct folder *f, const struct row *rows, s
         return r;
     for (size_t i = 0; i < count && r == 0; i++)
         r = index_row_put(x, f, &rows[i], e);
-    if (r == 0)
-        return index_save(x, f, e);
-    index_rollback(x);
+    if (r < 0)
+        index_rollback(x);
     return r;
+}
+
+/* The rows are made while the files' octets are on their way to the disk; they count (commit) when the files are
+ * durable. */
+static int append_files(struct index *x, struct spool *s, struct folder *f, int tmp, const struct index_append *items,
+                        const struct row *rows, size_t count, struct placed *p, struct err *e)
+{
+    int r = place_all(f, s, tmp, items, rows, count, p, e);
+    int put = r == 0 ? put_rows(x, f, rows, count, e) : r;
+    int synced = sync_files(p);
+
+    if (r == 0)
+        r = synced;
+    if (r == 0)
+        r = sys->sync_names(f->places[PLACE_CUR]);
+    if (r == 0)
+        return put == 0 ? index_save(x, f, e) : put;
+    if (put == 0)
+        index_rollback(x);
+    return err_set(e, r, "write a message of %s: %s", x->user, err_text(r));
 }
 
 static int append_rows(struct index *x, struct spool *s, struct folder *f, struct index_append *items, struct row *rows,
                        size_t count, struct err *e)
 {
     struct own_change own;
-    size_t placed = 0;
+    struct placed placed = { .count = 0 };
     int tmp, r;
 
     TRY(make_rows(x, f, items, rows, count, e));
@@ -184,18 +198,14 @@ static int append_rows(struct index *x, struct spool *s, struct folder *f, struc
     if (tmp < 0)
         return err_set(e, tmp, "open tmp/ of %s: %s", x->user, err_text(tmp));
     index_own_start(f, &own);
-    r = place_all(f, s, tmp, items, rows, count, &placed, e);
-    if (r < 0)
-        (void)err_set(e, r, "write a message of %s: %s", x->user, err_text(r));
-    else
-        r = put_rows(x, f, rows, count, e);
+    r = append_files(x, s, f, tmp, items, rows, count, &placed, e);
     (void)sys->close(tmp);
     if (r == -EBADMSG) { /* the files are there, and will be found with the others */
         for (size_t i = 0; i < count; i++)
             items[i].uid = rows[i].message.uid;
         return r;
     }
-    for (size_t i = 0; i < placed && r < 0; i++)
+    for (size_t i = 0; i < placed.count && r < 0; i++)
         (void)sys->unlinkat(f->places[PLACE_CUR], rows[i].name);
     index_own_end(f, &own);
     return r;
@@ -265,7 +275,8 @@ static int arrived_once(struct index *x, struct folder *f, const char *name, con
     index_own_end(f, &own);
     if (r < 0)
         return err_set(e, r, "move new/%s of %s: %s", name, x->user, err_text(r));
-    return put_rows(x, f, &row, 1, e);
+    TRY(put_rows(x, f, &row, 1, e));
+    return index_save(x, f, e);
 }
 
 int index_arrived(struct index *x, uint32_t folder, const char *name, const struct mailbox_message *message,
