@@ -249,7 +249,6 @@ static void append_done(void *owner, struct account_job *aj)
         peer_start_job(&s->peer, aj);
         return;
     }
-    imap_in_append_free(s);
     if (aj->code == -ENOENT && j->target.id == 0)
         imap_in_done(s, imap_no("TRYCREATE", "There is no such mailbox"));
     else if (aj->code == -EDQUOT)
@@ -321,14 +320,12 @@ static void start_job(struct imap_session *s)
         : a->code < 0      ? imap_result_of_error(a->code)
                            : imap_bad("There is no such message to be replaced");
     append_drop(&j->aj);
-    imap_in_append_free(s);
     imap_in_done(s, r);
 }
 
 void imap_in_append(struct imap_session *s, const struct imap_command *c)
 {
     if (c->verb == IMAP_REPLACE && s->view.read_only) {
-        imap_in_append_free(s);
         imap_in_done(s, imap_no("READ-ONLY", "The mailbox is open read-only"));
         return;
     }

@@ -240,6 +240,7 @@ static void go_on_late(struct imap_session *s)
 void imap_in_done(struct imap_session *s, struct imap_result r)
 {
     s->command = NULL;
+    imap_in_append_free(s); /* its literals go with a command, however it ends */
     if (r.status != IMAP_BAD && has_much_to_tell(s, imap_server_may_expunge(s->proto))) {
         reply_late(s, &r);
         wait_for_room(s, go_on_late);

@@ -66,10 +66,7 @@ def test_open_mailboxes_that_go(t):
         c.append("box", b"Subject: x\r\n\r\n")
         other.do("SELECT box")
         talk(c, ("DELETE box", "OK"))
-        answer = other.do("NOOP", None)
-        assert answer.status in ("OK", "NO"), answer
-        other.do("FETCH 1 BODY[]", None)
-        talk(other, ("SELECT INBOX", "OK"), ("SELECT box", "NO"))
+        talk(other, ("NOOP", "OK", r"\[CLOSED\]"), ("FETCH 1 BODY[]", "BAD"), ("SELECT INBOX", "OK"), ("SELECT box", "NO"))
         talk(c, ("CREATE box2", "OK"), ("SELECT box2", "OK"), ("DELETE box2", None), ("SELECT INBOX", "OK"))
         c.do("CREATE box3")
         c.append("box3", b"Subject: moves\r\n\r\n")
@@ -77,6 +74,25 @@ def test_open_mailboxes_that_go(t):
         talk(c, ("RENAME box3 box4", "OK"), ("STATUS box4 (MESSAGES UIDNEXT)", "OK", "MESSAGES 1 UIDNEXT 2"))
         other.do("NOOP", None)
         talk(other, ("SELECT box4", "OK"), ("FETCH 1 BODY.PEEK[]", "OK", "Subject: moves"))
+
+
+def test_messages_for_others_while_the_selected_one_goes(t):
+    s = server(t)
+    with client(s) as c, client(s) as other:
+        for command, answer in (("APPEND one", "OK"), ("REPLACE 1 one", "NO")):
+            talk(c, ("CREATE box", "OK"), ("CREATE one", None), ("CREATE two", None))
+            c.append("box", b"Subject: x\r\n\r\n")
+            other.do("SELECT box")
+            c.do("DELETE box")
+            assert other.do(b"%s " % command.encode() + literal(b"Subject: 1\r\n\r\n"), answer).find(rb"\[CLOSED\]")
+            other.append("two", b"Subject: 2\r\n\r\n")
+            talk(c, ("STATUS one (MESSAGES)", "OK", "MESSAGES 1"), ("STATUS two (MESSAGES)", "OK", "MESSAGES 1"),
+                 ("DELETE two", "OK"))
+            for late in ("LIST \"\" \"*\"", "STATUS one (MESSAGES)", "CREATE more%d" % len(answer + command)):
+                c.do("CREATE box", None)
+                other.do("SELECT box")
+                c.do("DELETE box")
+                talk(other, (late, "OK"))
 
 
 def test_names(t):
