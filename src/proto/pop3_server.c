@@ -120,8 +120,8 @@ static void pump(struct pop3_server *s)
     s->at = 0;
     if (s->in.n == 0)
         buf_clear(&s->in);
-    if (s->bye && !s->closing && s->owes == POP3_OWES_NOTHING) {
-        pop3_say(s, "-ERR [SYS/TEMP] The server is shutting down");
+    if (s->bye != NULL && !s->closing && s->owes == POP3_OWES_NOTHING) {
+        pop3_say(s, "-ERR [SYS/TEMP] %s", s->bye);
         pop3_end(s);
     }
     if (s->owes == POP3_OWES_NOTHING && !s->closing)
@@ -240,9 +240,9 @@ void pop3_server_timeout(struct pop3_server *s)
     pop3_end(s);
 }
 
-void pop3_server_bye(struct pop3_server *s)
+void pop3_server_bye(struct pop3_server *s, const char *why)
 {
-    s->bye = true;
+    s->bye = why;
     pump(s);
 }
 

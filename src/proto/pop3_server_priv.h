@@ -21,7 +21,8 @@ struct pop3_server {
     enum pop3_state state;
     enum pop3_owed owes;
     void (*take)(struct pop3_server *s, struct slice line); /* who gets the next line */
-    bool tls, closing, pumping, bye, held;
+    const char *bye; /* why it ends as soon as nothing is owed; NULL: it does not */
+    bool tls, closing, pumping, held;
     bool has_quit;   /* QUIT was said */
     bool swallowing; /* the rest of a line that was too long */
     struct buf in;   /* what has not been taken; freed while empty */

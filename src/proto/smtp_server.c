@@ -357,18 +357,18 @@ void smtp_server_timeout(struct smtp_server *s)
     leave(s);
 }
 
-void smtp_server_shutdown(struct smtp_server *s)
+void smtp_server_goodbye(struct smtp_server *s, const char *why)
 {
     struct talk_outbox outbox;
 
     if (s->state == SMTP_CLOSED)
         return;
-    s->shutting = true;
+    s->goodbye = why;
     if (s->waiting == smtp_commit_decided)
         return;
     enter(s, &outbox);
     s->line = slice_make(NULL, 0);
-    smtp_reply(s, 421, "4.3.2", "Shutting down, closing");
+    smtp_reply(s, 421, "4.3.2", why);
     leave(s);
 }
 

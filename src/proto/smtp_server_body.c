@@ -41,8 +41,8 @@ void smtp_commit_decided(struct smtp_server *s, const struct verdict *v)
         s->idle_commands = 0;
     }
     smtp_say(s, v);
-    if (s->shutting && !s->ending)
-        smtp_reply(s, 421, "4.3.2", "Shutting down, closing");
+    if (s->goodbye != NULL && !s->ending)
+        smtp_reply(s, 421, "4.3.2", s->goodbye);
 }
 
 static void say_chunk(struct smtp_server *s)

@@ -70,11 +70,11 @@ struct smtp_server {
     struct sasl_server *sasl; /* during AUTH */
     char *login;              /* NULL: none */
     char helo[LIMIT_DOMAIN + 1];
+    const char *goodbye; /* 421 with this text when the commit is through; else NULL */
 
     bool extended;  /* EHLO, not HELO */
     bool tls;       /* active */
     bool ending;    /* the reply that ends the connection has been said */
-    bool shutting;  /* … and is to be said when the commit is through */
     bool held;      /* the body's store is full */
     bool line_said; /* the line that is being skipped has had its reply */
     bool after_cr;  /* of the line that is being skipped */

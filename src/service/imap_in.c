@@ -277,9 +277,9 @@ static void on_timeout(struct peer *p)
     imap_server_timeout(s->proto);
 }
 
-static void on_shutdown(struct peer *p)
+static void on_goodbye(struct peer *p, const char *why)
 {
-    imap_server_bye(session_of(p)->proto, "The server is shutting down");
+    imap_server_bye(session_of(p)->proto, why);
 }
 
 static void on_end(struct peer *p)
@@ -307,6 +307,6 @@ const struct peer_protocol imap_in_protocol = { .name = "imap",
                                                 .drained = on_drained,
                                                 .tls_started = on_tls_started,
                                                 .timeout = on_timeout,
-                                                .shutdown = on_shutdown,
+                                                .goodbye = on_goodbye,
                                                 .end = on_end,
                                                 .state = state_of };

@@ -360,6 +360,12 @@ static const char *why_not(const struct conf_user *now, const struct conf_user *
     return has_all(&now->passwords, &then->passwords) ? NULL : "the password has changed";
 }
 
+/* Who does not read cannot be told goodbye; what is in the middle of a long answer does not come to its end. */
+static bool is_unread(const struct peer *p)
+{
+    return p->paused != NULL || stream_is_full(p->stream);
+}
+
 void peers_recheck(struct peers *s, const struct config *fresh)
 {
     LIST_EACH (it, &s->all) {
@@ -371,11 +377,13 @@ void peers_recheck(struct peers *s, const struct config *fresh)
             continue;
         LOG(INFO, "session-revoked", kv_str("session", p->client.session), kv_str("client", p->client.address),
             kv_str("user", then->name), kv_str("reason", why));
-        cut(p);
+        if (p->in_tls || is_unread(p))
+            cut(p);
+        else
+            s->protocol->goodbye(p, "Log in again");
     }
 }
 
-/* Who does not read cannot be told goodbye; what is in the middle of a long answer does not come to its end. */
 static void cut_unfinished(void *owner)
 {
     struct peers *s = owner;
@@ -383,7 +391,7 @@ static void cut_unfinished(void *owner)
     LIST_EACH (it, &s->all) {
         struct peer *p = LIST_ENTRY(it, struct peer, link);
 
-        if (p->paused != NULL || stream_is_full(p->stream))
+        if (is_unread(p))
             cut(p);
     }
 }
@@ -397,7 +405,7 @@ void peers_stop(struct peers *s, void (*done)(void *owner), void *owner)
         struct peer *p = LIST_ENTRY(it, struct peer, link);
 
         if (p->open && !p->in_tls)
-            s->protocol->shutdown(p);
+            s->protocol->goodbye(p, "The server is shutting down");
         else
             cut(p);
     }

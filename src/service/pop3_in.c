@@ -154,9 +154,9 @@ static void on_timeout(struct peer *p)
     pop3_server_timeout(session_of(p)->proto);
 }
 
-static void on_shutdown(struct peer *p)
+static void on_goodbye(struct peer *p, const char *why)
 {
-    pop3_server_bye(session_of(p)->proto);
+    pop3_server_bye(session_of(p)->proto, why);
 }
 
 static void on_end(struct peer *p)
@@ -187,6 +187,6 @@ const struct peer_protocol pop3_in_protocol = { .name = "pop3",
                                                 .drained = on_drained,
                                                 .tls_started = on_tls_started,
                                                 .timeout = on_timeout,
-                                                .shutdown = on_shutdown,
+                                                .goodbye = on_goodbye,
                                                 .end = on_end,
                                                 .state = state_of };

@@ -290,9 +290,9 @@ static void on_timeout(struct peer *p)
     smtp_server_timeout(s->proto);
 }
 
-static void on_shutdown(struct peer *p)
+static void on_goodbye(struct peer *p, const char *why)
 {
-    smtp_server_shutdown(session_of(p)->proto);
+    smtp_server_goodbye(session_of(p)->proto, why);
 }
 
 static void on_end(struct peer *p)
@@ -317,6 +317,6 @@ const struct peer_protocol smtp_in_protocol = { .name = "smtp",
                                                 .is_waiting = is_waiting,
                                                 .tls_started = on_tls_started,
                                                 .timeout = on_timeout,
-                                                .shutdown = on_shutdown,
+                                                .goodbye = on_goodbye,
                                                 .end = on_end,
                                                 .state = state_of };

@@ -221,6 +221,7 @@ def test_reload_ends_what_could_not_log_in_any_more(t):
         s.reload()
         other.do("NOOP")
         s.reload(users=change)
+        assert idle.line() == b"* BYE Log in again"
         closed(idle)
         other.do("NOOP")
         other.close()

@@ -66,7 +66,8 @@ void pop3_server_sent(struct pop3_server *s, int code);
 void pop3_server_quit_done(struct pop3_server *s, int code);
 void pop3_server_tls_started(struct pop3_server *s);
 void pop3_server_timeout(struct pop3_server *s); /* closes without a word (RFC 1939 section 3); nothing is deleted */
-void pop3_server_bye(struct pop3_server *s);
+void pop3_server_bye(struct pop3_server *s,
+                     const char *why);                   /* -ERR with this static text as soon as nothing is owed */
 void pop3_server_hold(struct pop3_server *s, bool hold); /* output has not drained: the next command waits */
 bool pop3_server_is_waiting(const struct pop3_server *s);
 /* The last command was QUIT: the peer sends nothing more. */

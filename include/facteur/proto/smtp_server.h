@@ -85,7 +85,8 @@ void smtp_server_answer(struct smtp_server *s,
                         const struct verdict *v);    /* the answer to LATER; never from inside an ask_ */
 void smtp_server_tls_started(struct smtp_server *s); /* all that was said before is forgotten */
 void smtp_server_timeout(struct smtp_server *s);     /* 421 4.4.2 and close */
-void smtp_server_shutdown(struct smtp_server *s);    /* 421 4.3.2 and close, as soon as no commit is under way */
+/* 421 4.3.2 with this static text and close, as soon as no commit is under way. */
+void smtp_server_goodbye(struct smtp_server *s, const char *why);
 void smtp_server_body_failed(struct smtp_server *s,
                              int code); /* the sink's store failed later (a spool write): as a sink's error */
 

@@ -29,13 +29,13 @@ struct peer_protocol {
     void (*open)(struct peer *p);
     void (*start)(struct peer *p); /* greets: after open, or after implicit TLS */
     void (*feed)(struct peer *p, struct slice octets);
-    bool (*is_waiting)(const struct peer *p);   /* input must not come */
-    void (*drained)(struct peer *p);            /* output has room again; may be NULL */
-    void (*tls_started)(struct peer *p);        /* after STARTTLS */
-    void (*timeout)(struct peer *p);            /* the deadline of peer_deadline has passed */
-    void (*shutdown)(struct peer *p);           /* the server stops: say goodbye and close */
-    void (*end)(struct peer *p);                /* forget the dialogue; never from inside one of its calls */
-    const char *(*state)(const struct peer *p); /* for the log */
+    bool (*is_waiting)(const struct peer *p);         /* input must not come */
+    void (*drained)(struct peer *p);                  /* output has room again; may be NULL */
+    void (*tls_started)(struct peer *p);              /* after STARTTLS */
+    void (*timeout)(struct peer *p);                  /* the deadline of peer_deadline has passed */
+    void (*goodbye)(struct peer *p, const char *why); /* say so and close, as soon as no command is under way */
+    void (*end)(struct peer *p);                      /* forget the dialogue; never from inside one of its calls */
+    const char *(*state)(const struct peer *p);       /* for the log */
 };
 
 struct peer {

@@ -289,7 +289,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if ((data[7] & 1) != 0 && !w.pending)
         smtp_server_timeout(w.s);
     else if ((data[7] & 2) != 0)
-        smtp_server_shutdown(w.s);
+        smtp_server_goodbye(w.s, "Shutting down");
     smtp_server_free(&w.s);
     check(!w.in_transaction || w.pending);
     return 0;

@@ -488,7 +488,7 @@ static void shutting_down(void **state)
     fake_init(&f);
     envelope(&f);
     buf_reset(&f.out);
-    smtp_server_shutdown(f.s);
+    smtp_server_goodbye(f.s, "Shutting down, closing");
     assert_true(starts(buf_cstr(&f.out), "421 4.3.2"));
     assert_true(f.closed);
     assert_int_equal(f.aborts, 1);
@@ -501,7 +501,7 @@ static void shutting_down(void **state)
     buf_reset(&f.out);
     fake_feed(&f, SLICE_LIT("text\r\n.\r\nNOOP\r\n"));
     smtp_server_timeout(f.s); /* ours is the delay */
-    smtp_server_shutdown(f.s);
+    smtp_server_goodbye(f.s, "Shutting down, closing");
     assert_false(f.closed);
     assert_int_equal(f.out.n, 0);
     v = f.answer;
