@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -34,11 +35,10 @@ enum { CLASS_THREADS = 2 /* at most */ };
  * other pays for all of that. Here a lane stays in one thread, and nobody holds anything while he wakes another. */
 struct worker {
     struct job_pool *pool;
-    struct job *job;      /* from job_start to on_told */
-    bool begin;           /* under the lock: the job is to be run */
-    struct link finished; /* under the lock: in the pool's list */
-    pthread_cond_t wanted;
+    struct job *job; /* from job_start to on_told; NULL behind `wanted`: the thread ends */
+    sem_t wanted;    /* what stands in `job` is to be run */
     pthread_t thread;
+    struct link finished; /* under the lock: in the pool's list */
 };
 
 struct job_pool {
@@ -49,7 +49,6 @@ struct job_pool {
     unsigned waiting[JOB_CLASSES]; /* in line or running */
     struct worker workers[JOB_CLASSES][CLASS_THREADS];
     pthread_mutex_t lock;
-    bool stop;            /* under the lock */
     struct link finished; /* under the lock: workers whose job has run */
 };
 
@@ -63,18 +62,10 @@ static void tell(int event)
         ;
 }
 
-static bool wait_for_job(struct worker *w)
+static void wait_for_job(struct worker *w)
 {
-    struct job_pool *pool = w->pool;
-    bool begin;
-
-    (void)pthread_mutex_lock(&pool->lock);
-    while (!w->begin && !pool->stop)
-        (void)pthread_cond_wait(&w->wanted, &pool->lock);
-    begin = w->begin;
-    w->begin = false;
-    (void)pthread_mutex_unlock(&pool->lock);
-    return begin;
+    while (sem_wait(&w->wanted) < 0) /* EINTR */
+        ;
 }
 
 static void *work(void *arg)
@@ -82,9 +73,12 @@ static void *work(void *arg)
     struct worker *w = arg;
     struct job_pool *pool = w->pool;
 
-    while (wait_for_job(w)) {
+    for (;;) {
         bool first;
 
+        wait_for_job(w);
+        if (w->job == NULL)
+            return NULL;
         w->job->run(w->job);
         (void)pthread_mutex_lock(&pool->lock);
         first = list_empty(&pool->finished);
@@ -93,7 +87,6 @@ static void *work(void *arg)
         if (first)
             tell(pool->event);
     }
-    return NULL;
 }
 
 /* --- the loop's side --- */
@@ -112,10 +105,7 @@ static void start_next(struct job_pool *pool, enum job_class cls)
 
     while (!list_empty(&pool->line[cls]) && (w = free_worker(pool, cls)) != NULL) {
         w->job = LIST_ENTRY(list_pop(&pool->line[cls]), struct job, in_line);
-        (void)pthread_mutex_lock(&pool->lock);
-        w->begin = true;
-        (void)pthread_mutex_unlock(&pool->lock);
-        (void)pthread_cond_signal(&w->wanted);
+        (void)sem_post(&w->wanted);
     }
 }
 
@@ -156,7 +146,7 @@ static void on_told(uv_poll_t *handle, int status, int events)
 static void start_thread(struct job_pool *pool, struct worker *w)
 {
     w->pool = pool;
-    if (pthread_cond_init(&w->wanted, NULL) != 0 || pthread_create(&w->thread, NULL, work, w) != 0)
+    if (sem_init(&w->wanted, 0, 0) < 0 || pthread_create(&w->thread, NULL, work, w) != 0)
         abort();
 }
 
@@ -195,16 +185,13 @@ void job_pool_free(struct job_pool **pool_p)
     if (pool == NULL)
         return;
     *pool_p = NULL;
-    (void)pthread_mutex_lock(&pool->lock);
-    pool->stop = true;
-    (void)pthread_mutex_unlock(&pool->lock);
     for (size_t cls = 0; cls < JOB_CLASSES; cls++) {
         for (unsigned i = 0; i < classes[cls].threads; i++) {
             struct worker *w = &pool->workers[cls][i];
 
-            (void)pthread_cond_signal(&w->wanted);
+            (void)sem_post(&w->wanted);
             (void)pthread_join(w->thread, NULL);
-            (void)pthread_cond_destroy(&w->wanted);
+            (void)sem_destroy(&w->wanted);
         }
     }
     (void)pthread_mutex_destroy(&pool->lock);
