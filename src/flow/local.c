@@ -10,11 +10,20 @@
 #include <errno.h>
 #include <sys/resource.h>
 
-enum { WRITE_JOBS = 2, SYNC_JOBS = 2, SYNC_SHARE = 64 /* files that are worth a job of their own */, OPEN_MOST = 4000 };
+enum {
+    WRITE_JOBS = 2,
+    GATHER_MS = 2, /* between the beginnings of two jobs that are not full */
+    SYNC_JOBS = 2,
+    SYNC_SHARE = 64, /* files that are worth a job of their own */
+    OPEN_MOST = 4000
+};
 
 struct local {
     struct flow *f;
     struct link waiting; /* items to be written */
+    size_t waiting_count;
+    int64_t began_us; /* the last job that writes */
+    struct timer *gathered;
     struct link written; /* items to be synced */
     size_t written_count;
     size_t open; /* written or being written or synced: each holds a descriptor */
@@ -156,17 +165,25 @@ static struct local_job *new_job(struct local *l, void (*run)(struct job *), voi
     return j;
 }
 
+/* One message's copies are written by one job: all but the first are links to it. */
+static bool next_belongs_to(const struct local *l, const struct local_job *j)
+{
+    return LIST_ENTRY(l->waiting.next, struct local_item, link)->a ==
+           LIST_ENTRY(j->items.prev, struct local_item, link)->a;
+}
+
 static void start_write(struct local *l)
 {
     struct local_job *j = new_job(l, run_write, write_done);
 
-    while (j->count < LOCAL_BATCH && !list_empty(&l->waiting)) {
+    while (!list_empty(&l->waiting) && (j->count < LOCAL_BATCH || next_belongs_to(l, j))) {
         list_push(&j->items, list_pop(&l->waiting));
         j->count++;
     }
+    l->waiting_count -= j->count;
     l->open += j->count;
     l->writing++;
-    j->began_us = clock_mono_us();
+    j->began_us = l->began_us = clock_mono_us();
     job_start(l->f->pool, JOB_DISK, NULL, &j->job);
 }
 
@@ -273,11 +290,29 @@ void local_deliver(struct local *l, struct active *a, const struct queue_message
     item->d.quota = quota;
     item->d.fd = -1;
     list_push(&l->waiting, &item->link);
+    l->waiting_count++;
+}
+
+/* The first message after a pause is written at once. Those of a busy client share a job with the next ones: handing
+ * over a job costs as much as writing a small message. */
+static bool may_write(struct local *l)
+{
+    if (l->waiting_count == 0 || l->writing == WRITE_JOBS || l->open >= l->open_most)
+        return false;
+    if (l->waiting_count >= LOCAL_BATCH || l->hurry || clock_mono_us() - l->began_us >= GATHER_MS * 1000)
+        return true;
+    timer_set(l->gathered, GATHER_MS);
+    return false;
+}
+
+static void on_gathered(void *owner)
+{
+    (void)owner; /* the turn does it */
 }
 
 void local_turn(struct local *l)
 {
-    while (!list_empty(&l->waiting) && l->writing < WRITE_JOBS && l->open < l->open_most)
+    while (may_write(l))
         start_write(l);
     if (l->syncing == 0 && l->written_count > 0 &&
         (l->hurry || l->soon || l->written_count >= LOCAL_SYNC_COUNT || l->open >= l->open_most))
@@ -298,6 +333,7 @@ struct local *local_new(struct flow *f)
     list_init(&l->waiting);
     list_init(&l->written);
     l->timer = timer_new(f->loop, on_timer, l);
+    l->gathered = timer_new(f->loop, on_gathered, l);
     l->open_most = OPEN_MOST;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < OPEN_MOST)
         l->open_most = (size_t)files.rlim_cur / 4 + 1;
@@ -309,6 +345,7 @@ void local_free(struct local **l)
     if (*l == NULL)
         return;
     timer_close(&(*l)->timer);
+    timer_close(&(*l)->gathered);
     mem_free(*l);
     *l = NULL;
 }
