@@ -183,6 +183,14 @@ static bool is_named(const struct config *c, const struct address *rcpt)
     return config_recipient(c, rcpt, &user, &alias) != RECIPIENT_UNKNOWN && (alias == NULL || alias->name[0] != '@');
 }
 
+/* RFC 5321 4.5.1: without a domain, or at the host's own name, as delivery reports write it. */
+static bool is_of_the_host(const struct config *c, const struct address *rcpt)
+{
+    return rcpt->domain[0] == '\0' ||
+           (slice_iis(slice_str(rcpt->domain), c->hostname) && slice_iis(slice_str(rcpt->local), "postmaster") &&
+            config_domain(c, rcpt->domain) == NULL);
+}
+
 struct verdict policy_rcpt(const struct config *c, const struct policy_client *client, const struct address *rcpt,
                            struct policy_targets *ret)
 {
@@ -191,11 +199,10 @@ struct verdict policy_rcpt(const struct config *c, const struct policy_client *c
     struct address address = *rcpt;
     const struct conf_domain *d;
 
-    if (address.domain[0] == '\0') {
-        if (!slice_iis(slice_str(address.local), "postmaster") || c->default_domain == NULL ||
-            slice_copy(slice_str(c->default_domain), address.domain, sizeof address.domain) < 0)
-            return verdict_by(verdict_make(550, "5.1.1", "no such user here"), "default_domain", 0);
-    }
+    if (is_of_the_host(c, &address) &&
+        (!slice_iis(slice_str(address.local), "postmaster") || c->default_domain == NULL ||
+         slice_copy(slice_str(c->default_domain), address.domain, sizeof address.domain) < 0))
+        return verdict_by(verdict_make(550, "5.1.1", "no such user here"), "default_domain", 0);
     if (user == NULL && !trusted && hides_second_address(&address) && !is_named(c, &address))
         return verdict_by(verdict_make(554, "5.7.1", "relaying denied: this form of address is not routed"), "relay",
                           c->relay.at.line);

@@ -36,7 +36,8 @@ void policy_targets_clear(struct policy_targets *t); /* frees; a zeroed struct i
 /* May this client send to rcpt? 250 2.1.5 fills *ret with at least one target (*ret is written on success only).
  * 550 5.1.1 no such user; 550 5.2.1 disabled; 550 5.7.1 relaying denied; 554 5.7.1 a form that hides a second address;
  * 550 5.1.2 an address literal that is not ours to serve; 451 4.3.5 an expansion that is too large or too deep.
- * `rcpt` may be bare (empty domain) only as "postmaster"; that is the one of default_domain. A local part is never
+ * `rcpt` may be bare (empty domain) only as "postmaster"; that, and postmaster at the hostname, is the one of
+ * default_domain. A local part is never
  * taken apart: "%", "!" and "@" in it mean nothing here, and strangers are refused who hope they do. The verdict names
  * the rule and its line. */
 struct verdict policy_rcpt(const struct config *c, const struct policy_client *client, const struct address *rcpt,

@@ -108,6 +108,8 @@ static void test_local_recipients(void **state)
     assert_int_equal(ask(c, &stranger, "none@example.org", ""), 550);
     assert_int_equal(ask(c, &stranger, "none@example.net", "local:anna@example.org"), 250);
     assert_int_equal(ask(c, &stranger, "postmaster", "local:anna@example.org"), 250);
+    assert_int_equal(ask(c, &stranger, "postmaster@MAIL.example.org", "local:anna@example.org"), 250);
+    assert_int_equal(ask(c, &stranger, "anna@mail.example.org", ""), 550);
     assert_int_equal(ask(c, &stranger, "PostMaster@example.org", "local:anna@example.org"), 250);
     assert_int_equal(ask(c, &stranger, "abuse@example.net", "local:anna@example.org"), 250);
     assert_int_equal(ask(c, &stranger, "root", ""), 550);
