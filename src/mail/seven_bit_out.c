@@ -86,7 +86,7 @@ static int put_missing(struct seven_bit *s, struct buf *out)
 
 static int end_header_line(struct seven_bit *s, struct buf *out)
 {
-    bool is_empty = s->line_n == 0 && !s->judged;
+    bool is_empty = s->line_n == 0;
 
     TRY(is_empty ? put_missing(s, out) : judge(s, out));
     if (is_empty || !s->dropping)

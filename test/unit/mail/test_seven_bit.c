@@ -50,7 +50,7 @@ static void assert_converts(struct slice in, struct slice text)
     buf_init(&out, OUT_MAX);
     assert_int_equal(convert_in_pieces(in, 0, SEVEN_BIT_BLOCK, &out, &size, NULL), 0);
     assert_same(&out, text);
-    assert_true(size + 2 >= out.n); /* about as large, and rather larger */
+    assert_true(size + 8 >= out.n); /* about as large, and rather larger */
     assert_true(size <= 2 * out.n + 300);
     for (size_t cut = 0; cut <= in.n; cut += 1 + in.n / 1000 * 7) {
         assert_int_equal(convert_in_pieces(in, cut, SEVEN_BIT_BLOCK, &out, &again, NULL), 0);
@@ -147,6 +147,16 @@ static void other_contents_become_base64(void **state)
              "base64\r\n\r\nMDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNA0K\r\n/w==");
     CONVERTS(FROM VERSION PLAIN CTE "binary\r\n\r\nNUL \0 CR\r LF\n end",
              FROM VERSION PLAIN CTE "quoted-printable\r\n\r\nNUL =00 CR=0D LF=0A end");
+}
+
+/* An LF alone ends lines of headers and around parts, as everywhere in mail/mime; in a part it is data. */
+static void line_ends_become_crlf(void **state)
+{
+    (void)state;
+    CONVERTS(FROM VERSION PLAIN "\r\na\nb\r\n", FROM VERSION PLAIN CTE "quoted-printable\r\n\r\na=0Ab\r\n");
+    CONVERTS("Subject: x\nFrom: y\r\n\r\nz\r\n", "Subject: x\r\nFrom: y\r\n\r\nz\r\n");
+    CONVERTS(VERSION "Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\n--b\n\nx\r\n--b--\n",
+             VERSION "Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n\r\nx\r\n--b--\r\n");
 }
 
 static void multiparts_are_walked(void **state)
@@ -382,11 +392,17 @@ static void the_room_is_enough(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_fits_stays_as_it_is),   cmocka_unit_test(texts_become_quoted_printable),
-        cmocka_unit_test(what_is_missing_is_added),   cmocka_unit_test(other_contents_become_base64),
-        cmocka_unit_test(multiparts_are_walked),      cmocka_unit_test(attached_messages_are_converted_inside),
-        cmocka_unit_test(nothing_becomes_a_boundary), cmocka_unit_test(broken_encodings_are_done_anew),
-        cmocka_unit_test(long_lines_are_broken),      cmocka_unit_test(what_cannot_be_converted_says_why),
+        cmocka_unit_test(what_fits_stays_as_it_is),
+        cmocka_unit_test(texts_become_quoted_printable),
+        cmocka_unit_test(what_is_missing_is_added),
+        cmocka_unit_test(other_contents_become_base64),
+        cmocka_unit_test(line_ends_become_crlf),
+        cmocka_unit_test(multiparts_are_walked),
+        cmocka_unit_test(attached_messages_are_converted_inside),
+        cmocka_unit_test(nothing_becomes_a_boundary),
+        cmocka_unit_test(broken_encodings_are_done_anew),
+        cmocka_unit_test(long_lines_are_broken),
+        cmocka_unit_test(what_cannot_be_converted_says_why),
         cmocka_unit_test(the_room_is_enough),
     };
 
