@@ -41,11 +41,11 @@ static int parse(struct userfile *f, struct err *e)
     struct conf_problems told = { 0 };
     int code = yaml_read(&f->tree, f->path, buf_slice(&f->text), &f->problems, &f->root);
 
-    if (code < 0) {
+    if (code < 0 || f->problems.count > 0) {
         problems_tell(&f->problems, f->path, &told);
-        (void)err_set(e, code, "%.*s", (int)strcspn(buf_cstr(&told.text), "\n"), buf_cstr(&told.text));
+        (void)err_set(e, -EINVAL, "%.*s", (int)strcspn(buf_cstr(&told.text), "\n"), buf_cstr(&told.text));
         conf_problems_clear(&told);
-        return code;
+        return -EINVAL;
     }
     if (!node_is_null(f->root) && (f->root->kind != NODE_MAP || f->root->flow))
         return err_set(e, -EINVAL, "%s: expected one user under the other, as \"anna@example.org:\"; edit it by hand",

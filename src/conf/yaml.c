@@ -8,6 +8,7 @@
 struct level {
     struct node *node, *last; /* last: its newest child */
     const struct node *key;   /* a mapping's key that waits for its value */
+    bool drop;                /* … which is left out: what is wrong has been said */
     struct map seen;          /* a mapping's keys, to find one that comes twice */
 };
 
@@ -18,12 +19,22 @@ struct reader {
     struct level levels[YAML_DEPTH];
     size_t depth;
     struct node *root;
-    bool failed, done;
+    bool failed; /* the rest cannot be read */
+    bool done;
 };
 
 static struct conf_place place_of(const struct reader *r, yaml_mark_t mark)
 {
     return (struct conf_place){ r->file, (unsigned)mark.line + 1, (unsigned)mark.column + 1 };
+}
+
+/* Leaves out the value that would come here. */
+static void drop(struct reader *r)
+{
+    if (r->depth == 0)
+        return;
+    r->levels[r->depth - 1].drop = false;
+    r->levels[r->depth - 1].key = NULL;
 }
 
 /* Puts a value where it belongs: into the open list or mapping, or at the root. */
@@ -36,6 +47,10 @@ static void attach(struct reader *r, struct node *n)
         return;
     }
     level = &r->levels[r->depth - 1];
+    if (level->drop) {
+        drop(r);
+        return;
+    }
     if (level->node->kind == NODE_MAP) {
         n->key = level->key->text;
         n->key_at = level->key->at;
@@ -61,7 +76,7 @@ static void take_key(struct reader *r, struct level *level, const struct node *n
     }
     problem_add(r->problems, n->at, "%s is given twice; the first is in line %u", problem_shown(r->problems, n->text),
                 earlier->at.line);
-    r->failed = true;
+    level->drop = true;
 }
 
 static bool has_control(struct slice s)
@@ -72,26 +87,35 @@ static bool has_control(struct slice s)
     return false;
 }
 
+static bool wants_key(const struct level *level)
+{
+    return level != NULL && level->node->kind == NODE_MAP && level->key == NULL;
+}
+
 static void on_scalar(struct reader *r, const yaml_event_t *e)
 {
     struct slice text = { (const char *)e->data.scalar.value, e->data.scalar.length };
     struct node *n = arena_zero(r->tree, sizeof *n);
     struct level *level = r->depth > 0 ? &r->levels[r->depth - 1] : NULL;
+    bool bad = has_control(text);
 
     n->at = place_of(r, e->start_mark);
     n->span = (struct span){ e->start_mark.index, e->end_mark.index };
     n->plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    if (has_control(text)) {
+    if (bad)
         problem_add(r->problems, n->at, "%s holds a line break or another control character, which no setting takes",
                     problem_shown(r->problems, text));
-        r->failed = true;
-        text.n = 0;
-    }
     n->text = (struct slice){ arena_str(r->tree, text), text.n };
-    if (level != NULL && level->node->kind == NODE_MAP && level->key == NULL)
+    if (wants_key(level) && bad) {
+        level->key = n;
+        level->drop = true;
+    } else if (wants_key(level)) {
         take_key(r, level, n);
-    else
+    } else if (bad) {
+        drop(r);
+    } else {
         attach(r, n);
+    }
 }
 
 static void on_start(struct reader *r, const yaml_event_t *e, enum node_kind kind)
@@ -99,7 +123,7 @@ static void on_start(struct reader *r, const yaml_event_t *e, enum node_kind kin
     struct level *level = r->depth > 0 ? &r->levels[r->depth - 1] : NULL;
     struct node *n;
 
-    if (level != NULL && level->node->kind == NODE_MAP && level->key == NULL) {
+    if (wants_key(level)) {
         problem_add(r->problems, place_of(r, e->start_mark), "a key must be a single word or a quoted text");
         r->failed = r->done = true;
         return;
@@ -132,7 +156,7 @@ static void on_end(struct reader *r, size_t end)
 }
 
 /* What YAML offers and a policy does without. Aliases are how a few lines become gigabytes. */
-static bool is_refused(struct reader *r, const yaml_event_t *e)
+static void refuse_extras(struct reader *r, const yaml_event_t *e)
 {
     const yaml_char_t *anchor = NULL, *tag = NULL;
 
@@ -150,24 +174,24 @@ static bool is_refused(struct reader *r, const yaml_event_t *e)
         anchor = e->data.mapping_start.anchor;
         tag = e->data.mapping_start.tag;
     }
-    if (anchor == NULL && tag == NULL)
-        return false;
     if (anchor != NULL)
         problem_add(r->problems, place_of(r, e->start_mark),
                     "anchors and aliases (\"&name\", \"*name\") are not supported; a value that begins with & or * "
                     "needs quotes");
-    else
+    else if (tag != NULL)
         problem_add(r->problems, place_of(r, e->start_mark),
                     "tags (\"!name\") are not supported; a value that begins with ! needs quotes");
-    r->failed = r->done = true;
-    return true;
 }
 
 static void on_event(struct reader *r, const yaml_event_t *e)
 {
-    if (is_refused(r, e))
-        return;
+    refuse_extras(r, e);
     switch (e->type) {
+    case YAML_ALIAS_EVENT:
+        if (wants_key(r->depth > 0 ? &r->levels[r->depth - 1] : NULL))
+            r->failed = r->done = true;
+        drop(r);
+        break;
     case YAML_DOCUMENT_START_EVENT:
         if (r->root != NULL) {
             problem_add(r->problems, place_of(r, e->start_mark), "a second document begins here; only one is read");

@@ -32,7 +32,8 @@ struct node {
     size_t count; /* of children */
 };
 
-/* -EINVAL with at least one problem. An empty text gives a null scalar. `file` must outlive the tree. */
+/* -EINVAL when it cannot be read to its end. What else was wrong is left out of the tree, and told as a problem too. An
+ * empty text gives a null scalar. `file` must outlive the tree. */
 int yaml_read(struct arena *tree, const char *file, struct slice text, struct problems *problems,
               struct node **ret) MUST_USE;
 
