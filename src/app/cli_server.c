@@ -69,7 +69,7 @@ int cli_connect(const struct cli *c, struct client **ret)
         return cli_fail(c, EX_CONFIG, "the state directory's path is too long");
     code = client_open(c->socket != NULL ? c->socket : path, ret, &e);
     if (code == -ENOENT || code == -ECONNREFUSED)
-        return cli_fail(c, EX_UNAVAILABLE, "no server is running here (%s)", e.text);
+        return cli_fail(c, EX_UNAVAILABLE, "no server is running with this state directory (%s)", e.text);
     if (code < 0)
         return cli_fail(c, cli_exit_code(code), "%s", e.text);
     return EX_OK;

@@ -77,11 +77,11 @@ static int endpoint_of(const struct conf_listener *conf, struct endpoint *ret, s
     return 0;
 }
 
-static void log_listening(const struct server_listener *l)
+static void log_listening(const char *event, const struct server_listener *l)
 {
     const struct endpoint *at = listener_endpoint(l->listener);
 
-    LOG(INFO, "listening", kv_str("service", service_names[l->conf->service]), kv_str("tls", tls_names[l->conf->tls]),
+    LOG(INFO, event, kv_str("service", service_names[l->conf->service]), kv_str("tls", tls_names[l->conf->tls]),
         kv_str("address", l->conf->address), kv_num("port", at->port),
         kv_str("socket", l->inherited ? "inherited" : ""));
 }
@@ -170,6 +170,7 @@ static void keep_or_close(struct server *s, struct config *config)
                 now = &config->listeners[i];
         }
         if (now == NULL) {
+            log_listening("listening-ended", l);
             listener_end(l);
             continue;
         }
@@ -194,7 +195,7 @@ int server_listen(struct server *s, struct config *config, struct err *e)
     }
     keep_or_close(s, config);
     LIST_EACH (it, &fresh) {
-        log_listening(LIST_ENTRY(it, struct server_listener, link));
+        log_listening("listening", LIST_ENTRY(it, struct server_listener, link));
     }
     list_move(&fresh, &s->listeners);
     warn_of_unused(s);

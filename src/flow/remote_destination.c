@@ -20,7 +20,8 @@ static void key_of(const struct conf_next_hop *hop, const char *domain, char to[
     if (hop->host == NULL)
         (void)snprintf(to, REMOTE_KEY, "%s", domain);
     else
-        (void)snprintf(to, REMOTE_KEY, "%s:%u %s", hop->host, hop->port, hop->user != NULL ? hop->user : "");
+        (void)snprintf(to, REMOTE_KEY, "%s:%u%s%s", hop->host, hop->port, hop->user != NULL ? " " : "",
+                       hop->user != NULL ? hop->user : "");
 }
 
 void remote_key(const struct remote *r, const char *domain, char to[REMOTE_KEY])

@@ -391,7 +391,7 @@ static void without_a_server(void **state)
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         assert_code(w, run(w, "", words[i]), EX_UNAVAILABLE);
-        ASSERT_HAS(w->err, "no server is running here");
+        ASSERT_HAS(w->err, "no server is running with this state directory");
     }
     write_file(w->config, "nonsense: 1\n");
     assert_code(w, run(w, "", "status"), EX_CONFIG);
