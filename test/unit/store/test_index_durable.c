@@ -125,6 +125,7 @@ static void a_failed_append_leaves_nothing(void **ctx)
         look_closely();
         (void)sync_box();
         assert_string_equal(listed(), "1");
+        assert_false(index_was_rebuilt(box)); /* it was taken back, not lost */
     }
     assert_int_equal(append(TEXT, 0), 0);
     assert_true(list.messages[1].uid > 1);
