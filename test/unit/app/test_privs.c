@@ -263,7 +263,7 @@ static void check_refused_calls(struct world *w)
     }
     CHECK(fork() == -1 && errno == ENOSYS);
     CHECK(syscall(SYS_tgkill, getppid(), getppid(), 0) == -1 && errno == ENOSYS);
-    CHECK(socket(AF_PACKET, SOCK_RAW, 0) == -1 && errno == ENOSYS);
+    CHECK(syscall(SYS_socket, AF_PACKET, SOCK_RAW, 0) == -1 && errno == ENOSYS);
     CHECK(ioctl(STDIN_FILENO, TIOCSTI, &c) == -1 && errno == ENOSYS);
     CHECK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == -1 && errno == ENOSYS);
     /* What is written is never run. */
