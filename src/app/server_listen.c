@@ -170,7 +170,7 @@ static void keep_or_close(struct server *s, struct config *config)
                 now = &config->listeners[i];
         }
         if (now == NULL) {
-            log_listening("listening-ended", l);
+            log_listening("listener-closed", l);
             listener_end(l);
             continue;
         }
