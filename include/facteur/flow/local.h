@@ -4,8 +4,7 @@
  * Owner:     one per flow.
  * Thread:    the loop's; writing is DISK jobs, making durable is SYNC jobs.
  * Limits:    LOCAL_BATCH deliveries a job, or one message's; at most a quarter of the descriptors for files not yet
- *            synced; a sweep
- *            after LOCAL_SYNC_COUNT files or LOCAL_SYNC_MS.
+ *            synced; a sweep after LOCAL_SYNC_COUNT files or LOCAL_SYNC_MS.
  * Standards: Maildir. */
 #ifndef FACTEUR_FLOW_LOCAL_H
 #define FACTEUR_FLOW_LOCAL_H
