@@ -40,9 +40,7 @@ int privs_limits(struct err *e)
         return err_set(e, -errno, "RLIMIT_NOFILE: %s", err_text(-errno));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_set(e, -errno, "PR_SET_NO_NEW_PRIVS: %s", err_text(-errno));
-    /* The event loop's io_uring, where it has one: its calls would pass by the filter of system calls. */
-    if (setenv("UV_USE_IO_URING", "0", 1) < 0)
-        return err_set(e, -errno, "UV_USE_IO_URING: %s", err_text(-errno));
+    privs_forbid_io_uring();
     return hide_memory(e);
 }
 

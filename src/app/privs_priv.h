@@ -23,11 +23,15 @@
 #define CHECKED_BUILD 0
 #endif
 
+/* Before the event loop: libuv makes itself a ring where it can, through which calls would pass by the filter, and aborts
+ * when it is kept from using one that it has. */
+void privs_forbid_io_uring(void);
+
 /* Both log what they did, and say whether it worked; where it did not, the process is as free as any other. */
 bool privs_landlock(const struct config *c);
 bool privs_seccomp(void);
 
-/* Of the second what a checked build leaves out: 0 or why not. */
+/* Of the second what a checked build leaves out: 0 or why not. After privs_forbid_io_uring. */
 int privs_seccomp_install(void) MUST_USE;
 
 #endif

@@ -121,14 +121,9 @@ static int fill(scmp_filter_ctx filter)
     return allow_limited(filter, &itself);
 }
 
-int privs_seccomp_install(void)
+/* Takes the filter; `code`: of what was done to it before. */
+static int load(scmp_filter_ctx filter, int code)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-    int code;
-
-    if (filter == NULL)
-        return -ENOMEM;
-    code = fill(filter);
     if (code == 0) /* a tree, not a row of comparisons: for kernels that do not remember what is always allowed */
         code = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (code == 0) /* the kernel's own reason, if it refuses */
@@ -137,6 +132,26 @@ int privs_seccomp_install(void)
         code = seccomp_load(filter);
     seccomp_release(filter);
     return code;
+}
+
+static int forbidding = -ECANCELED; /* 0: no rings are made; else why that could not be had */
+
+void privs_forbid_io_uring(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+    if (filter != NULL)
+        forbidding = load(filter, seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0));
+}
+
+int privs_seccomp_install(void)
+{
+    scmp_filter_ctx filter;
+
+    if (forbidding < 0)
+        return forbidding;
+    filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+    return filter == NULL ? -ENOMEM : load(filter, fill(filter));
 }
 
 bool privs_seccomp(void)
