@@ -9,6 +9,7 @@ static void account_free(struct account *a)
 {
     list_unlink(&a->background_link);
     list_unlink(&a->quiet_link);
+    list_unlink(&a->names_link);
     mem_free(a->user);
     mem_free(a);
 }
@@ -187,6 +188,7 @@ struct mailboxes *mailboxes_new(struct flow *f,
     list_init(&m->idle_boxes);
     list_init(&m->background);
     list_init(&m->quiet);
+    list_init(&m->names);
     m->linger = timer_new(f->loop, on_linger, m);
     m->background_due = timer_new(f->loop, on_background_due, m);
     mailboxes_configure(m, f->config);
@@ -256,6 +258,7 @@ void mailboxes_free(struct mailboxes **mailboxes)
     cut_off(m);
     loop_defer_cancel(m->f->loop, &m->stopped);
     timer_close(&m->linger);
+    timer_close(&m->names_timer);
     timer_close(&m->background_due);
     arrive_forget(m);
     map_clear(&m->accounts);

@@ -20,23 +20,18 @@ struct arrivals {
     uint32_t folder;
     bool late; /* announced when their files have been named */
     size_t count;
-    struct {
-        struct mailbox_message message;
-        char name[MAILDIR_NAME];
-        int code; /* negative too when nobody got to it */
-    } items[ARRIVALS_BATCH];
+    struct index_arrival items[ARRIVALS_BATCH]; /* their codes are negative too when nobody got to them */
 };
 
 static int run_arrivals(struct account_job *j, struct index *x)
 {
     struct arrivals *r = LIST_ENTRY(j, struct arrivals, j);
+    int code = index_arrived(x, r->folder, r->items, r->count, &j->err);
 
-    for (size_t i = 0; i < r->count; i++) {
-        r->items[i].code = index_arrived(x, r->folder, r->items[i].name, &r->items[i].message, &j->err);
+    for (size_t i = 0; i < r->count && code == 0; i++)
         if (r->items[i].code < 0 && !(r->late && r->items[i].code == -ENOENT)) /* late: somebody has taken it */
-            j->code = r->items[i].code;
-    }
-    return j->code;
+            code = r->items[i].code;
+    return code;
 }
 
 static void give_uid(struct arrivals *r, size_t i, uint32_t uid, uint64_t modseq)

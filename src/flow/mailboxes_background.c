@@ -63,7 +63,7 @@ static void start(struct open_mailbox *b, unsigned work)
     r->j.done = done;
     r->j.drop = drop;
     r->j.owner = b;
-    r->j.reads_only = true;
+    r->j.reads_only = work != WORK_SEARCH; /* that looks into the directories first */
     lane_start(b->account, &r->j, false);
 }
 

@@ -18,10 +18,12 @@ static void lane_run(struct job *job)
     if (a->closing) {
         if (a->index != NULL)
             index_close(&a->index);
+        a->names_due = 0;
         return;
     }
     if (a->resting) {
         index_rest(a->index);
+        a->names_due = index_names_due(a->index);
         if (a->trims)
             mem_trim();
         return;
@@ -38,6 +40,7 @@ static void lane_run(struct job *job)
     index_set_limits(a->index, &a->options);
     j->code = j->run(j, a->index);
     j->rebuilt = index_was_rebuilt(a->index);
+    a->names_due = index_names_due(a->index);
 }
 
 /* --- on the loop --- */
@@ -87,21 +90,31 @@ void lane_rest(struct account *a)
     run_now(a);
 }
 
+static struct account_job *next_waiting(struct account *a)
+{
+    struct link *l = list_pop(&a->urgent);
+
+    if (l == NULL)
+        l = list_pop(&a->line);
+    return l != NULL ? LIST_ENTRY(l, struct account_job, in_lane) : NULL;
+}
+
 void lane_next(struct account *a)
 {
-    struct link *l;
+    struct account_job *j;
 
     if (a->busy || a->m->cut_off)
         return;
-    l = list_pop(&a->urgent);
-    if (l == NULL)
-        l = list_pop(&a->line);
-    if (l == NULL) {
+    j = names_next(a, lane_is_free(a));
+    a->named_last = j != NULL;
+    if (j == NULL)
+        j = next_waiting(a);
+    if (j == NULL) {
         fall_quiet(a);
         background_offer(a->m);
         return;
     }
-    a->running = LIST_ENTRY(l, struct account_job, in_lane);
+    a->running = j;
     a->running->begun = true;
     if (a->running->begin != NULL)
         a->running->begin(a->running);
@@ -197,6 +210,7 @@ static void lane_finished(struct job *job)
 
     a->busy = false;
     a->running = NULL;
+    names_note(a);
     if (a->closing) {
         a->closing = false;
         lane_next(a); /* somebody may have come meanwhile */
@@ -210,7 +224,8 @@ static void lane_finished(struct job *job)
         return;
     }
     account_ref(a);
-    a->used_ms = clock_mono_ms();
+    if (j != &a->naming)
+        a->used_ms = clock_mono_ms();
     if (!j->reads_only)
         a->written_us = clock_mono_us();
     report(a, j);

@@ -11,6 +11,7 @@
  *   mailboxes_box.c        open mailboxes: sharing, lingering, going
  *   mailboxes_refresh.c    loading them and looking at their directories
  *   mailboxes_arrive.c     deliveries announced in their own turn; quota warnings
+ *   mailboxes_names.c      the files' names, behind what was answered
  *   mailboxes_background.c what nobody waits for
  *
  * UIDs and mod-sequences are given by the lane's jobs and, for arrivals, here on the loop. Both agree because arrivals
@@ -45,7 +46,9 @@ struct mailboxes {
     struct link background;       /* accounts with work that nobody waits for */
     bool background_running;      /* one of them is at it */
     struct timer *background_due; /* when one that was put off may be worked on */
-    struct map warned;            /* by user: struct quota_warned */
+    struct link names;            /* accounts with files that are due for another name */
+    struct timer *names_timer;
+    struct map warned; /* by user: struct quota_warned */
     struct deferred stopped;
     void (*on_stopped)(void *owner);
     void *on_stopped_owner;
@@ -81,6 +84,13 @@ struct account {
     bool rested;                  /* nothing has run since */
     bool trims;                   /* memory is given back after it: with the last of many */
     int open_code;                /* a result of the job */
+    uint64_t names_due;           /* another: index_names_due */
+    /* mailboxes_names.c's own */
+    struct account_job naming;
+    struct link names_link; /* in mailboxes.names */
+    int64_t names_ms;       /* when the next slice may come */
+    int64_t names_again_ms; /* how long it waited after the last failure; 0: it did not fail */
+    bool named_last;        /* the last job was such a slice */
 };
 
 /* --- mailboxes.c --- */
@@ -125,6 +135,12 @@ void refresh_whole(struct open_mailbox *b);                        /* the list i
 /* --- mailboxes_arrive.c --- */
 void arrive_reserve(struct open_mailbox *b); /* when the UIDs at hand are getting few */
 void arrive_forget(struct mailboxes *m);     /* what was warned about */
+
+/* --- mailboxes_names.c --- */
+void names_note(struct account *a); /* a job has ended: names_due may be another */
+/* The next slice, when it is its turn: `free`: nothing else waits; or NULL. */
+struct account_job *names_next(struct account *a, bool free);
+void names_set_timer(struct mailboxes *m);
 
 /* --- mailboxes_background.c --- */
 enum box_work { WORK_PREPARE = 1, WORK_SEARCH = 2 };

@@ -48,7 +48,7 @@ static const struct {
 
 /* SQLite refuses a link anywhere in the path with NOFOLLOW, and a state directory may well stand behind one: the
  * directory's true name is found first, so that only the file itself must not be a link. */
-static int open_file(const char *state, const char *name, sqlite3 **ret, struct err *e)
+static int open_file(const char *state, const char *name, bool durable, sqlite3 **ret, struct err *e)
 {
     char *dir = realpath(state, NULL);
     struct buf path;
@@ -68,7 +68,7 @@ static int open_file(const char *state, const char *name, sqlite3 **ret, struct 
         (void)sys->close(fd);
     rc = sqlite3_open_v2(buf_cstr(&path), ret,
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
-                         db_log_vfs());
+                         db_log_vfs(durable));
     buf_clear(&path);
     if (rc == SQLITE_OK)
         return 0;
@@ -78,10 +78,10 @@ static int open_file(const char *state, const char *name, sqlite3 **ret, struct 
     return err_set(e, r, "open %s/%s: %s", state, name, err_text(r));
 }
 
-int db_open(const char *state, const char *name, sqlite3 **ret, struct err *e)
+int db_open(const char *state, const char *name, bool durable, sqlite3 **ret, struct err *e)
 {
     sqlite3 *db = NULL;
-    int r = open_file(state, name, &db, e);
+    int r = open_file(state, name, durable, &db, e);
 
     if (r < 0)
         return r;

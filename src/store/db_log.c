@@ -6,27 +6,36 @@
  *    the file system's journal as well, and takes two to three times as long. Zeros are no frames (a frame's salt and
  *    checksum say so), and real zeros are needed, since allocated but unwritten blocks are a change of the journal too.
  *
- * Promises kept: writes reach the kernel in SQLite's order, and all of them before a sync; a write that fails is told at
- * the latest by the sync that would have made it durable, so no commit is answered that does not stand in the file. What
- * failed is forgotten: SQLite writes all frames of the next batch anew. Until it does, the failed batch would still stand
- * whole in the kernel's cache, and a kill would let recovery find it and deliver mail that was refused: so a sync that
- * fails takes the batch back, by zeros over the header of its first frame (or over the log's own, when the batch is the
- * first in it: all before it is in the database then). A log that is never synced (history.db) is written through, so
- * that its commits outlive the process. */
+ * Promises kept: writes reach the kernel in SQLite's order, all of a transaction with its last frame and all of them
+ * before a sync. So a write that fails fails the commit that it belongs to, and a commit outlives the process. What
+ * failed is forgotten: SQLite writes all frames of the next batch anew. Where a commit counts only when it has been
+ * synced (queue.db), a batch whose sync failed would still stand whole in the kernel's cache, and a kill would let
+ * recovery find it and deliver mail that was refused: so there a sync that fails takes the batch back, by zeros over the
+ * header of its first frame (or over the log's own, when the batch is the first in it: all before it is in the database
+ * then). Where commits are not synced (index.db, history.db) they were answered before, and stay. */
 #include "db_priv.h"
 
 #include "facteur/base/mem.h"
 
 #include <string.h>
 
-enum { GATHER = 64 * 1024, AHEAD_MIN = 128 * 1024, AHEAD_MAX = 1024 * 1024, FRAME_HEADER = 24, NOWHERE = -1 };
+enum {
+    GATHER = 64 * 1024,
+    AHEAD_MIN = 128 * 1024,
+    AHEAD_MAX = 1024 * 1024,
+    FRAME_HEADER = 24,
+    FRAME_COMMIT = 4, /* where it says whether the frame ends a transaction: not 0 */
+    NOWHERE = -1
+};
 
 struct log_file {
     sqlite3_file base;
     sqlite3_file *real;
-    bool synced;         /* … once, so it will be again */
+    bool durable;        /* commits are synced */
+    bool last;           /* the frame that is being written ends a transaction */
     sqlite3_int64 size;  /* the file is at least so long */
     sqlite3_int64 fresh; /* the lowest place written since the last good sync, or NOWHERE */
+    sqlite3_int64 next;  /* behind what was written last */
     sqlite3_int64 at;    /* where `gathered` belongs */
     int n;
     char *gathered; /* GATHER octets, or NULL */
@@ -72,18 +81,29 @@ static int flush(struct log_file *l)
     return rc;
 }
 
+static bool ends_transaction(const char *p, int n)
+{
+    static const char none[4];
+
+    return n == FRAME_HEADER && memcmp(p + FRAME_COMMIT, none, sizeof none) != 0;
+}
+
+/* SQLite writes the header of a frame, then its page; what does not follow on is a frame that is changed again. */
 static int log_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
     struct log_file *l = log_of(f);
+    bool follows = at == l->next, last = l->last;
     int rc = SQLITE_OK;
 
-    if (l->n > 0 && (at != l->at + l->n || n > GATHER - l->n))
+    if (l->n > 0 && (!follows || n > GATHER - l->n))
         rc = flush(l);
     if (rc != SQLITE_OK)
         return rc;
+    l->next = at + n;
+    l->last = ends_transaction(p, n);
     if (l->fresh == NOWHERE || at < l->fresh)
         l->fresh = at;
-    if (!l->synced || n > GATHER)
+    if (!follows || n > GATHER)
         return real_write(l, p, n, at);
     if (l->gathered == NULL)
         l->gathered = mem_alloc(GATHER);
@@ -91,7 +111,7 @@ static int log_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
         l->at = at;
     memcpy(l->gathered + l->n, p, (size_t)n);
     l->n += n;
-    return SQLITE_OK;
+    return last ? flush(l) : SQLITE_OK;
 }
 
 /* What has just been written once more is not a new place on the disk; should it fail too, a shorter file says the same. */
@@ -110,10 +130,9 @@ static int log_sync(sqlite3_file *f, int flags)
     struct log_file *l = log_of(f);
     int rc = flush(l);
 
-    l->synced = true;
     if (rc == SQLITE_OK)
         rc = l->real->pMethods->xSync(l->real, flags);
-    if (rc != SQLITE_OK && l->fresh != NOWHERE)
+    if (rc != SQLITE_OK && l->durable && l->fresh != NOWHERE)
         take_back(l);
     l->fresh = NOWHERE;
     return rc;
@@ -188,6 +207,9 @@ static const sqlite3_io_methods log_methods = {
     .xDeviceCharacteristics = log_device_characteristics,
 };
 
+enum { LAZY, DURABLE, KINDS };
+static const char *const names[KINDS] = { "facteur-lazy", "facteur" };
+
 /* Every file but the log is SQLite's own. */
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *ret_flags)
 {
@@ -197,7 +219,9 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fla
 
     if ((flags & SQLITE_OPEN_WAL) == 0)
         return real->xOpen(real, name, f, flags, ret_flags);
-    *l = (struct log_file){ .real = (sqlite3_file *)(void *)(l + 1), .fresh = NOWHERE };
+    *l = (struct log_file){ .real = (sqlite3_file *)(void *)(l + 1),
+                            .durable = strcmp(vfs->zName, names[DURABLE]) == 0,
+                            .fresh = NOWHERE };
     rc = real->xOpen(real, name, l->real, flags, ret_flags);
     if (rc == SQLITE_OK)
         rc = l->real->pMethods->xFileSize(l->real, &l->size);
@@ -208,19 +232,22 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fla
     return rc;
 }
 
-const char *db_log_vfs(void)
+const char *db_log_vfs(bool durable)
 {
-    static const char name[] = "facteur";
     sqlite3_vfs *real = sqlite3_vfs_find(NULL), *ours;
 
-    if (real == NULL || sqlite3_vfs_find(name) != NULL)
-        return real != NULL ? name : NULL;
-    ours = mem_zero(sizeof *ours); /* SQLite's from now on, until the process ends */
-    *ours = *real;
-    ours->pNext = NULL;
-    ours->pAppData = real;
-    ours->zName = name;
-    ours->szOsFile += (int)sizeof(struct log_file);
-    ours->xOpen = vfs_open;
-    return sqlite3_vfs_register(ours, 0) == SQLITE_OK ? name : NULL;
+    for (int i = 0; real != NULL && i < KINDS; i++) {
+        if (sqlite3_vfs_find(names[i]) != NULL)
+            continue;
+        ours = mem_zero(sizeof *ours); /* SQLite's from now on, until the process ends */
+        *ours = *real;
+        ours->pNext = NULL;
+        ours->pAppData = real;
+        ours->zName = names[i];
+        ours->szOsFile += (int)sizeof(struct log_file);
+        ours->xOpen = vfs_open;
+        if (sqlite3_vfs_register(ours, 0) != SQLITE_OK)
+            return NULL;
+    }
+    return real != NULL ? names[durable ? DURABLE : LAZY] : NULL;
 }

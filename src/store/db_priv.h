@@ -12,13 +12,14 @@
 
 #include <sqlite3.h>
 
-/* Opens (or makes) the file `name` in the state directory and sets what every database of ours wants. */
-int db_open(const char *state, const char *name, sqlite3 **ret, struct err *e) MUST_USE;
+/* Opens (or makes) the file `name` in the state directory and sets what every database of ours wants. `durable`: a
+ * commit is one only when it has been synced (synchronous = FULL). */
+int db_open(const char *state, const char *name, bool durable, sqlite3 **ret, struct err *e) MUST_USE;
 void db_close(sqlite3 **db);
 
-/* The name of the VFS with which databases are opened, registered by the first call (see db_log.c): the first database
+/* The name of the VFS with which such databases are opened, registered by the first call (see db_log.c): the first database
  * is opened before there are threads. NULL, which is SQLite's own, when that fails. */
-const char *db_log_vfs(void);
+const char *db_log_vfs(bool durable);
 
 /* Runs constant text. */
 int db_exec(sqlite3 *db, const char *sql, struct err *e) MUST_USE;

@@ -69,7 +69,7 @@ static int try_open(const char *state, struct history *h, struct err *e)
 {
     int64_t version;
 
-    TRY(db_open(state, "history.db", &h->db, e));
+    TRY(db_open(state, "history.db", false, &h->db, e));
     TRY(db_exec(h->db,
                 "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
                 "PRAGMA synchronous = OFF; PRAGMA secure_delete = OFF; PRAGMA wal_autocheckpoint = 1000;"

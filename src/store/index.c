@@ -132,6 +132,7 @@ void index_close(struct index **x)
 {
     if (*x == NULL)
         return;
+    index_names_all(*x);
     give_back_uids(*x);
     index_db_clean(*x);
     release(x);
@@ -143,6 +144,7 @@ void index_rest(struct index *x)
         if (LIST_ENTRY(it, struct folder, link)->scan != NULL)
             return;
     }
+    index_names_all(x);
     LIST_EACH (it, &x->folders) {
         index_folder_close(LIST_ENTRY(it, struct folder, link));
     }
@@ -166,6 +168,7 @@ int index_rebuild(struct index *x, struct err *e)
     size_t count = 0;
     int r;
 
+    index_names_all(x);
     TRY(index_db_remake(x, e));
     TRY(folders_open(x, e));
     ids = mem_array(x->folder_count + 1, sizeof *ids);
@@ -214,13 +217,17 @@ int index_uidl(struct index *x, uint32_t folder, uint32_t uid, char to[71])
 
 int index_base_name(struct index *x, uint32_t folder, uint32_t uid, char to[MAILDIR_NAME])
 {
-    struct folder *f = index_folder_by_id(x, folder);
+    struct folder *f;
     struct file_name n;
     struct row row;
+    int r = index_folder_open(x, folder, &f, NULL);
 
-    if (f == NULL)
-        return -ENOENT;
-    TRY(index_row(x, f, uid, &row, NULL));
+    while (r == 0 && ranges_has(&f->due, uid)) /* only what stands on the disk stays the same */
+        r = index_names_of(x, f, NULL) < 0 ? -EIO : 0;
+    if (r == 0)
+        r = index_row(x, f, uid, &row, NULL);
+    if (r < 0)
+        return r;
     file_name_parse(slice_str(row.name), &n);
     return slice_copy(n.base, to, MAILDIR_NAME);
 }

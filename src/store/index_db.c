@@ -20,7 +20,7 @@ static const char schema[] =
     " uidvalidity INTEGER NOT NULL);"
     "CREATE TABLE folder (id INTEGER PRIMARY KEY, name TEXT NOT NULL, dir TEXT NOT NULL, special INTEGER NOT NULL,"
     " mailbox_id TEXT NOT NULL, uidvalidity INTEGER NOT NULL, uidnext INTEGER NOT NULL, first_recent INTEGER NOT NULL,"
-    " modseq INTEGER NOT NULL, vanished_from INTEGER NOT NULL);"
+    " modseq INTEGER NOT NULL, vanished_from INTEGER NOT NULL, names_due INTEGER NOT NULL);"
     "CREATE TABLE keyword (folder INTEGER NOT NULL, bit INTEGER NOT NULL, name TEXT NOT NULL,"
     " PRIMARY KEY (folder, bit)) WITHOUT ROWID;"
     "CREATE TABLE message (key INTEGER PRIMARY KEY, modseq INTEGER NOT NULL, flags INTEGER NOT NULL,"
@@ -33,7 +33,7 @@ static const char schema[] =
     " high INTEGER NOT NULL, PRIMARY KEY (folder, modseq, low)) WITHOUT ROWID;"
     "CREATE TABLE uidl (key INTEGER PRIMARY KEY, uidl TEXT NOT NULL);"
     "INSERT INTO state VALUES (1, 1, '', 0);"
-    "PRAGMA user_version = 1;"
+    "PRAGMA user_version = 2;"
     "COMMIT";
 
 #define MESSAGE_COLUMNS "key, modseq, flags, keywords, internal_ms, saved_ms, size, place, name"
@@ -47,10 +47,12 @@ static const char *const statements[I_STATEMENTS] = {
     [I_ROLLBACK] = "ROLLBACK",
     [I_STATE_GET] = "SELECT clean, boot, uidvalidity FROM state WHERE id = 1",
     [I_STATE_SET] = "UPDATE state SET clean = ?1, boot = ?2, uidvalidity = ?3 WHERE id = 1",
-    [I_FOLDERS] = "SELECT id, name, dir, special, mailbox_id, uidvalidity, uidnext, first_recent, modseq, vanished_from"
-                  " FROM folder ORDER BY id",
+    [I_FOLDERS] =
+        "SELECT id, name, dir, special, mailbox_id, uidvalidity, uidnext, first_recent, modseq, vanished_from,"
+        " names_due FROM folder ORDER BY id",
     [I_FOLDER_PUT] = "INSERT OR REPLACE INTO folder (id, name, dir, special, mailbox_id, uidvalidity, uidnext,"
-                     " first_recent, modseq, vanished_from) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                     " first_recent, modseq, vanished_from, names_due) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+                     " ?10, ?11)",
     [I_FOLDER_DELETE] = "DELETE FROM folder WHERE id = ?1",
     [I_FOLDER_MESSAGES_DELETE] = "DELETE FROM message WHERE key BETWEEN ?1 AND ?2",
     [I_FOLDER_PREPARED_DELETE] = "DELETE FROM prepared WHERE key BETWEEN ?1 AND ?2",
@@ -156,17 +158,6 @@ int index_begin(struct index *x, struct err *e)
     return r;
 }
 
-/* What was committed reaches the kernel at once: it is not lost with the process. */
-static void flush_log(struct index *x)
-{
-    sqlite3_file *log = NULL;
-    sqlite3_int64 size;
-
-    if (sqlite3_file_control(x->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log != NULL &&
-        log->pMethods != NULL)
-        (void)log->pMethods->xFileSize(log, &size);
-}
-
 int index_commit(struct index *x, struct err *e)
 {
     int r = index_run(x, I_COMMIT, NULL, 0, e);
@@ -177,7 +168,6 @@ int index_commit(struct index *x, struct err *e)
     }
     x->dirty = true;
     x->uidvalidity_put = x->uidvalidity_written;
-    flush_log(x);
     return 0;
 }
 
@@ -264,7 +254,7 @@ static int try_open(struct index *x, bool *ret_made, struct err *e)
 {
     int64_t version;
 
-    TRY(db_open(x->where, files[0], &x->db, e));
+    TRY(db_open(x->where, files[0], false, &x->db, e));
     (void)sqlite3_db_config(x->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE, LOOKASIDES); /* there are many of us */
     TRY(db_exec(x->db,
                 "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"

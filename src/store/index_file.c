@@ -164,3 +164,39 @@ void file_name_read(struct slice info, unsigned keyword_count, uint8_t *flags, u
     *flags = f;
     *keywords = k;
 }
+
+bool file_name_says(struct slice info, uint8_t flags, uint64_t keywords, unsigned keyword_count)
+{
+    uint64_t mask = ((uint64_t)1 << named(keyword_count)) - 1, k;
+    uint8_t f;
+
+    file_name_read(info, keyword_count, &f, &k);
+    return f == flags && k == (keywords & mask);
+}
+
+/* The next piece between commas that is not of us; the first is never. */
+static bool next_piece(struct slice *rest, bool first, struct slice *ret)
+{
+    while (rest->n > 0) {
+        (void)slice_cut(rest, ',', ret);
+        if (first || !is_ours(*ret))
+            return true;
+    }
+    return false;
+}
+
+bool file_name_same(struct slice a, struct slice b)
+{
+    struct slice x = { 0 }, y = { 0 };
+
+    for (bool first = true;; first = false) {
+        bool more = next_piece(&a, first, &x);
+
+        if (next_piece(&b, first, &y) != more)
+            return false;
+        if (!more)
+            return true;
+        if (!slice_eq(x, y))
+            return false;
+    }
+}

@@ -36,7 +36,7 @@ static struct folder *folder_new(struct index *x, uint32_t id, const char *name,
 
 static int read_folder(struct index *x, sqlite3_stmt *s)
 {
-    int64_t id, special, uidvalidity, uidnext, first_recent, modseq, vanished;
+    int64_t id, special, uidvalidity, uidnext, first_recent, modseq, vanished, due;
     char *name = NULL, *dir = NULL, *mailbox_id = NULL;
     int r = db_int(s, 0, 1, INT32_MAX, &id);
 
@@ -58,6 +58,8 @@ static int read_folder(struct index *x, sqlite3_stmt *s)
         r = db_int(s, 8, 0, INT64_MAX / 2, &modseq);
     if (r == 0)
         r = db_int(s, 9, 0, INT64_MAX / 2, &vanished);
+    if (r == 0)
+        r = db_int(s, 10, 0, 1, &due);
     if (r == 0 && (name == NULL || dir == NULL || mailbox_id == NULL || !dir_valid(dir)))
         r = -EBADMSG;
     if (r == 0) {
@@ -71,6 +73,8 @@ static int read_folder(struct index *x, sqlite3_stmt *s)
         f->first_recent = (uint32_t)first_recent;
         f->modseq = (uint64_t)modseq;
         f->vanished_from = (uint64_t)vanished;
+        if (due != 0) /* which ones is found out by looking at them */
+            index_names_unknown(x, f);
     }
     mem_free(name);
     mem_free(dir);
@@ -145,6 +149,7 @@ int index_folder_put(struct index *x, struct folder *f, struct err *e)
     (void)sqlite3_bind_int64(s, 8, f->first_recent);
     (void)sqlite3_bind_int64(s, 9, (int64_t)f->modseq);
     (void)sqlite3_bind_int64(s, 10, (int64_t)f->vanished_from);
+    (void)sqlite3_bind_int64(s, 11, f->due.count > 0);
     return db_run(x->db, s, e);
 }
 
@@ -188,6 +193,7 @@ void index_folder_unknown(struct folder *f)
     f->row_next = 1;
     f->named_below = f->uidnext;
     f->in_new = -1;
+    ranges_clear(&f->due);
     f->prepared_low = f->prepared_high = UID_MAX;
 }
 
@@ -195,6 +201,7 @@ void index_folder_free(struct index *x, struct folder **f)
 {
     index_folder_close(*f);
     mailbox_changes_clear(&(*f)->unsaid);
+    ranges_clear(&(*f)->due);
     keywords_free(*f);
     list_unlink(&(*f)->link);
     x->folder_count--;
@@ -214,16 +221,21 @@ int index_folder_dir(struct index *x, const struct folder *f, int *ret_fd, struc
     return 0;
 }
 
-/* Others give way: the last used stand first. */
-static void hold(struct index *x, struct folder *f)
+void index_folder_used(struct index *x, struct folder *f)
 {
-    unsigned held = 0;
-
     list_unlink(&f->link);
     f->link.prev = &x->folders;
     f->link.next = x->folders.next;
     x->folders.next->prev = &f->link;
     x->folders.next = &f->link;
+}
+
+/* Others give way. */
+static void hold(struct index *x, struct folder *f)
+{
+    unsigned held = 0;
+
+    index_folder_used(x, f);
     LIST_EACH (it, &x->folders) {
         struct folder *other = LIST_ENTRY(it, struct folder, link);
 

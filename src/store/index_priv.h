@@ -14,10 +14,14 @@
  *                    directories                index_store.c    flags, keywords
  *   index_uid.c      facteur-uidvalidity        index_expunge.c  expunge, vanished
  *   index_file.c     file names                 index_append.c   append;   index_copy.c  copy, move
+ *   index_names.c    names, behind the rows     index_arrive.c   deliveries that were announced
  *   index_read.c     rows and prepared texts    index_rows.c     message rows
  *
- * Order of writes: a file first, then its row. A row that was never written is made by the next scan from the file's
- * name; a row without a file goes with the next scan. UIDs are reserved (durably) before a file is named by them. */
+ * Order of writes. A file that we make (APPEND, COPY) has its last name before it has its row: a row that was never
+ * written is made by the next scan from the file's name. A file that is there already gets its UID and its flags in its
+ * row first, and its name afterwards (index_names.c): a row tells where its file is and what it is to be called, and a
+ * name is due when the two differ. So a transaction that fails has renamed nothing, and a rename that fails is tried
+ * again. A row without a file goes with the next scan. UIDs are reserved (durably) before anybody is told of one. */
 #ifndef FACTEUR_STORE_INDEX_PRIV_H
 #define FACTEUR_STORE_INDEX_PRIV_H
 
@@ -28,7 +32,7 @@
 
 #include <sys/types.h>
 
-enum { INDEX_SCHEMA = 1, FOLDERS_HELD = 4, UID_MAX = UINT32_MAX - 1, EXPUNGED_ROWS = 10000, EXPUNGED_TRIM = 1000 };
+enum { INDEX_SCHEMA = 2, FOLDERS_HELD = 4, UID_MAX = UINT32_MAX - 1, EXPUNGED_ROWS = 10000, EXPUNGED_TRIM = 1000 };
 
 /* --- index.db ---
  *
@@ -36,9 +40,9 @@ enum { INDEX_SCHEMA = 1, FOLDERS_HELD = 4, UID_MAX = UINT32_MAX - 1, EXPUNGED_RO
  * INDEX_KEY(f, 0) … INDEX_KEY(f, UINT32_MAX), in the order of their UIDs, in whatever table.
  *
  *   state(id = 1, clean, boot, uidvalidity)     uidvalidity: the highest ever given here
- *   folder(id, name, dir, special, mailbox_id, uidvalidity, uidnext, first_recent, modseq, vanished_from)
+ *   folder(id, name, dir, special, mailbox_id, uidvalidity, uidnext, first_recent, modseq, vanished_from, names_due)
  *                                               name and dir as in struct folder; uidnext: as of the last row,
- *                                               0 while not all messages have theirs
+ *                                               0 while not all messages have theirs; names_due: of some rows
  *   keyword(folder, bit, name)                  bits from KEYWORDS_IN_NAME on; the others are in dovecot-keywords
  *   message(key, modseq, flags, keywords, internal_ms, saved_ms, size, place, name)
  *                                               place: 0 cur/, 1 new/; name: exactly the file's
@@ -122,6 +126,8 @@ struct folder {
     unsigned expunged_puts;               /* rows put since the table was last trimmed */
     uint32_t prepared_low, prepared_high; /* all between them is prepared */
     int64_t in_new;                       /* rows whose file is in new/; -1: not counted */
+    struct ranges due;                    /* UIDs of rows whose files may not have their names yet; no others */
+    uint32_t taken;                       /* of these, files in new/ go to cur/ when their UID is below it */
     struct dir_mark base_mark;
 
     bool checked;  /* facteur-uidvalidity has been compared since the index was opened */
@@ -163,7 +169,7 @@ struct index {
     bool was_clean;                                /* it was closed properly the last time */
     bool dirty;                                    /* the row of `state` says that we write */
     bool rebuilt;                                  /* not yet told by index_was_rebuilt */
-    unsigned long names;                           /* made so far, for unique ones */
+    uint64_t names_due;                            /* no fewer than there are in all folders */
     struct arena scratch;                          /* a call's own; cleared at its end */
 
     void *search;                           /* search.c's own … */
@@ -216,7 +222,8 @@ int index_folder_dir(struct index *x, const struct folder *f, int *ret_fd, struc
 /* Opens its directories (held until others need the room), compares facteur-uidvalidity, reads keywords. Every call
  * that works on messages begins with it. -ENOENT: no such id, or the directory has gone. */
 int index_folder_open(struct index *x, uint32_t id, struct folder **ret, struct err *e) MUST_USE;
-void index_folder_close(struct folder *f);   /* descriptors only */
+void index_folder_used(struct index *x, struct folder *f); /* it is the last used: the first in the list */
+void index_folder_close(struct folder *f);                 /* descriptors only */
 void index_folder_unknown(struct folder *f); /* index.db has lost it: to be scanned, and then told as a whole */
 void index_folder_free(struct index *x, struct folder **f);
 int index_keywords_read(struct index *x, struct folder *f, struct err *e) MUST_USE;
@@ -258,13 +265,18 @@ int file_name_flags(struct slice base, struct slice info, uint8_t flags, uint64_
 /* What the letters say; keywords without a name are left out. */
 void file_name_read(struct slice info, unsigned keyword_count, uint8_t *flags, uint64_t *keywords);
 
+/* Whether two bases differ in nothing but what file_name_base writes: they are names of one file. */
+bool file_name_same(struct slice a, struct slice b);
+/* Letters that the name has, and what the flags and keywords want there, are the same. */
+bool file_name_says(struct slice info, uint8_t flags, uint64_t keywords, unsigned keyword_count);
+
 /* --- rows of messages (index_rows.c) --- */
 
 struct row {
     struct mailbox_message message;
     int64_t saved_ms;
-    uint8_t place; /* PLACE_… */
-    char name[MAILDIR_NAME];
+    uint8_t place;           /* PLACE_…: where the file is … */
+    char name[MAILDIR_NAME]; /* … under this name */
 };
 /* Up to `room` rows of the folder with UIDs from … to, ascending; how many, or negative. */
 int index_rows(struct index *x, const struct folder *f, uint32_t from, uint32_t to, struct row *rows, size_t room,
@@ -278,10 +290,24 @@ int index_row_delete(struct index *x, const struct folder *f, uint32_t uid, stru
 int index_expunged_put(struct index *x, struct folder *f, const struct ranges *gone, uint64_t modseq,
                        struct err *e) MUST_USE;
 
+/* --- names, behind the rows (index_names.c) --- */
+
+/* The row's file may be due for another name. */
+void index_name_due(struct index *x, struct folder *f, uint32_t uid);
+void index_names_unknown(struct index *x, struct folder *f); /* … any of them */
+/* The same; in new/ it is to go to cur/. */
+void index_name_taken(struct index *x, struct folder *f, uint32_t uid);
+/* Gives the folder's files their names: MORE after a slice. Negative: what could not be renamed stays due. */
+int index_names_of(struct index *x, struct folder *f, struct err *e) MUST_USE;
+/* All names of all folders, as far as they can be written. */
+void index_names_all(struct index *x);
+
 /* --- changes (index_sync.c) --- */
 
 /* Notes for whoever has the folder's list. */
 void index_changed(struct folder *f, const struct mailbox_message *m);
+/* What was noted has been rolled back: the whole list is told instead. */
+void index_unsay(struct folder *f);
 void index_gone(struct folder *f, uint32_t uid);
 void index_keywords_changed(struct folder *f);
 /* The folder's row, then the end of the transaction. */
@@ -310,6 +336,7 @@ struct scan_item {
     const char *name;
     uint32_t uid; /* in the name; of a newcomer: the one that it may have, or 0 */
     uint8_t place;
+    bool known; /* it is a row's file */
 };
 struct dovecot_uidlist;
 /* A look at a folder's directories, in slices: names are read, then compared with the rows; what has gone goes, then
@@ -331,7 +358,8 @@ struct index_scan {
     struct scan_item *items; /* then sorted by UID */
     size_t count, cap;
     /* matching */
-    size_t at;
+    uint32_t at_uid; /* of the row that is looked at … */
+    size_t at;       /* … and the first item that may have it */
     uint32_t next;   /* UID of the next row to look at */
     uint32_t rows;   /* looked at */
     uint32_t in_new; /* … of these in new/ */
@@ -344,13 +372,13 @@ struct index_scan {
     bool sorted;
     struct dovecot_uidlist *uidlist;
 };
+/* All messages have their UIDs, and their names tell them: what Dovecot has left is not asked any more. */
+int index_adopted(struct index *x, struct folder *f, struct err *e) MUST_USE;
 /* index_scan.c; the phase SCAN_TAKE is index_take.c's. */
 void index_scan_start(struct folder *f, const bool places[PLACES]);
 int index_scan_step(struct index *x, struct folder *f, bool take_new, struct err *e) MUST_USE; /* MORE, DONE */
 void index_scan_free(struct index_scan **scan);
 int index_take_some(struct index *x, struct folder *f, bool take_new, int64_t began_us, struct err *e) MUST_USE;
-/* Renames a row's file to `to` in cur/ and notes that in the row (not in the database). -EEXIST, -ENOENT. */
-int index_move_to_cur(struct folder *f, struct row *row, const char *to) MUST_USE;
 /* The flags and keywords that letters say; those without a letter stay. */
 int index_letters(struct index *x, struct folder *f, struct slice info, struct mailbox_message *m,
                   struct err *e) MUST_USE;

@@ -1,6 +1,7 @@
 /* Directory against rows.
  *
- * Names are read first, then sorted by the UID that each carries, and walked beside the rows. What the listing says may
+ * Names are read first, then sorted by the UID that each carries, and walked beside the rows. A row whose file has not
+ * got its UID into its name yet (index_names.c) is looked up by its name. What the listing says may
  * be older than what our own calls did between two slices, and readdir may miss a file that another program renames
  * meanwhile; so a row is believed while its file is there, and has gone only when it is missing in a reading during
  * which the directory stood still, or in two readings. */
@@ -178,27 +179,6 @@ static void newcomer(struct index_scan *s, const struct scan_item *item)
     add_item(&s->newcomers, &s->new_count, &s->new_cap, item);
 }
 
-static bool same_base(const char *a, const char *b)
-{
-    struct slice x = slice_str(a), y = slice_str(b), base_x, base_y;
-
-    (void)slice_cut(&x, ':', &base_x);
-    (void)slice_cut(&y, ':', &base_y);
-    return slice_eq(base_x, base_y);
-}
-
-int index_move_to_cur(struct folder *f, struct row *row, const char *to)
-{
-    if (row->place == PLACE_CUR && strcmp(row->name, to) == 0)
-        return 0;
-    TRY(sys->rename_new(f->places[row->place], row->name, f->places[PLACE_CUR], to));
-    if (row->place == PLACE_NEW && f->in_new > 0)
-        f->in_new--;
-    row->place = PLACE_CUR;
-    slice_clip(slice_str(to), row->name, sizeof row->name);
-    return 0;
-}
-
 /* A letter that we have no name for may have got one from another program since. */
 static int keywords_again(struct index *x, struct folder *f, struct slice info, struct err *e)
 {
@@ -226,16 +206,22 @@ int index_letters(struct index *x, struct folder *f, struct slice info, struct m
     return 0;
 }
 
-/* Another program has renamed the file: its letters are the flags now. */
+/* The file has another name than the row says: where its letters differ from those that it had, they are the flags
+ * now. (What the row says beside, and its name did not yet, stays.) */
 static int follow(struct index *x, struct folder *f, struct row *row, const struct scan_item *item, struct err *e)
 {
-    struct mailbox_message was = row->message;
+    struct mailbox_message was = row->message, before = was, now = was;
     struct file_name n;
 
+    file_name_parse(slice_str(row->name), &n);
+    TRY(index_letters(x, f, n.info, &before, e));
     file_name_parse(slice_str(item->name), &n);
-    TRY(index_letters(x, f, n.info, &row->message, e));
+    TRY(index_letters(x, f, n.info, &now, e));
+    row->message.flags = (uint8_t)(was.flags ^ ((before.flags ^ now.flags) & (was.flags ^ now.flags)));
+    row->message.keywords = was.keywords ^ ((before.keywords ^ now.keywords) & (was.keywords ^ now.keywords));
     row->place = item->place;
     slice_clip(slice_str(item->name), row->name, sizeof row->name);
+    index_name_due(x, f, was.uid);
     if (row->message.flags == was.flags && row->message.keywords == was.keywords)
         return 0;
     row->message.modseq = index_next_modseq(x, f);
@@ -243,64 +229,96 @@ static int follow(struct index *x, struct folder *f, struct row *row, const stru
     return 0;
 }
 
-/* Moves a file that has its UID from new/ to cur/. */
-static int take_known(struct folder *f, struct row *row)
+/* The first item that does not come before (uid, name). Rows come in the order of their UIDs, and most names have them. */
+static size_t first_from(struct index_scan *s, uint32_t uid, const char *name)
 {
-    struct file_name n;
-    char to[MAILDIR_NAME];
-    int r;
+    struct scan_item key = { .uid = uid, .name = name };
+    size_t low = 0, high = s->count;
 
-    file_name_parse(slice_str(row->name), &n);
-    r = file_name_flags(n.base, n.info, row->message.flags, row->message.keywords, f->keyword_count, to);
-    if (r == 0)
-        r = index_move_to_cur(f, row, to);
-    return r == -ENOENT || r == -EEXIST || r == -ENAMETOOLONG ? 0 : r; /* the next scan sees what became of it */
+    while (s->at < s->count && s->items[s->at].uid < s->at_uid)
+        s->at++;
+    if (uid == s->at_uid)
+        low = s->at;
+    if (low < high && by_uid(&s->items[low], &key) >= 0)
+        return low;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (by_uid(&s->items[middle], &key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
-/* The candidate that is the row's file; sets *changed when the row must follow it. -1: none. */
-static ptrdiff_t choose(const struct folder *f, struct index_scan *s, const struct row *row, size_t first,
-                        bool *changed)
+/* The item that has the row's name, whose UID is `uid`; NULL: none. */
+static struct scan_item *find_exact(struct index_scan *s, const struct row *row, uint32_t uid)
 {
+    for (size_t i = first_from(s, uid, row->name); i < s->count && strcmp(s->items[i].name, row->name) == 0; i++)
+        if (s->items[i].place == row->place)
+            return &s->items[i];
+    return NULL;
+}
+
+/* The same for a name that the row's file has got since, by us or by another program. */
+static struct scan_item *find_renamed(const struct folder *f, struct index_scan *s, const struct row *row, uint32_t uid)
+{
+    struct file_name n, other;
+    char start[MAILDIR_NAME];
+
+    file_name_parse(slice_str(row->name), &n);
+    slice_clip(slice_head(n.base, strcspn(row->name, ",:")), start, sizeof start);
+    for (size_t i = first_from(s, uid, start); i < s->count && s->items[i].uid == uid; i++) {
+        if (strncmp(s->items[i].name, start, strlen(start)) != 0)
+            break;
+        file_name_parse(slice_str(s->items[i].name), &other);
+        if (!s->items[i].known && file_name_same(n.base, other.base) &&
+            index_file_there(f, s->items[i].place, s->items[i].name))
+            return &s->items[i];
+    }
+    return NULL;
+}
+
+/* The row's file among the items; sets *changed when the row must follow it. NULL: it is not among them. */
+static struct scan_item *choose(const struct folder *f, struct index_scan *s, const struct row *row, bool *changed)
+{
+    struct file_name n;
+    struct scan_item *item;
+
     *changed = false;
-    for (size_t i = first; i < s->at; i++)
-        if (s->items[i].place == row->place && strcmp(s->items[i].name, row->name) == 0)
-            return (ptrdiff_t)i;
+    s->at_uid = row->message.uid;
+    file_name_parse(slice_str(row->name), &n);
+    item = find_exact(s, row, n.uid);
+    if (item != NULL && n.uid == row->message.uid)
+        return item;
     if (index_file_there(f, row->place, row->name))
-        return -1;
+        return item;
     *changed = true;
-    for (size_t i = first; i < s->at; i++)
-        if (same_base(s->items[i].name, row->name) && index_file_there(f, s->items[i].place, s->items[i].name))
-            return (ptrdiff_t)i;
-    if (s->places[row->place] && ranges_add(&s->missing, row->message.uid, row->message.uid) < 0)
+    item = find_renamed(f, s, row, row->message.uid);
+    if (item == NULL && n.uid != row->message.uid)
+        item = find_renamed(f, s, row, n.uid);
+    if (item == NULL && s->places[row->place] && ranges_add(&s->missing, row->message.uid, row->message.uid) < 0)
         s->unsure = true;
-    return -1;
+    return item;
 }
 
 static int match_row(struct index *x, struct folder *f, struct row *row, bool take_new, bool *begun, struct err *e)
 {
     struct index_scan *s = f->scan;
-    uint32_t uid = row->message.uid;
-    size_t first;
-    ptrdiff_t chosen;
+    struct scan_item *item;
     bool changed;
 
-    while (s->at < s->count && s->items[s->at].uid < uid)
-        newcomer(s, &s->items[s->at++]);
-    for (first = s->at; s->at < s->count && s->items[s->at].uid == uid; s->at++)
-        ;
     s->rows++;
-    chosen = choose(f, s, row, first, &changed);
-    for (size_t i = first; i < s->at; i++)
-        if ((ptrdiff_t)i != chosen)
-            newcomer(s, &s->items[i]);
-    if (chosen >= 0 && changed)
-        TRY(follow(x, f, row, &s->items[chosen], e));
-    if (chosen >= 0 && take_new && row->place == PLACE_NEW) {
-        changed = true;
-        TRY(take_known(f, row));
-    }
+    item = choose(f, s, row, &changed);
+    if (item != NULL)
+        item->known = true;
+    if (item != NULL && changed)
+        TRY(follow(x, f, row, item, e));
+    if (take_new && row->place == PLACE_NEW)
+        index_name_taken(x, f, row->message.uid);
     s->in_new += row->place == PLACE_NEW;
-    if (chosen < 0 || !changed)
+    if (item == NULL || !changed)
         return 0;
     if (!*begun)
         TRY(index_begin(x, e));
@@ -308,11 +326,12 @@ static int match_row(struct index *x, struct folder *f, struct row *row, bool ta
     return index_row_flags(x, f, row, e);
 }
 
-/* Only new/ was read, and no row's file is there: all that is there has come. */
-static void match_new_only(struct index_scan *s)
+/* What is no row's file has come. */
+static void match_end(struct index_scan *s)
 {
     for (size_t i = 0; i < s->count; i++)
-        newcomer(s, &s->items[i]);
+        if (!s->items[i].known)
+            newcomer(s, &s->items[i]);
     s->phase = SCAN_GONE;
 }
 
@@ -320,28 +339,25 @@ static int match_some(struct index *x, struct folder *f, bool take_new, struct e
 {
     struct index_scan *s = f->scan;
     struct row *rows = mem_array(MATCH_ROWS, sizeof *rows);
-    struct own_change own;
     bool begun = false;
     int n = index_rows(x, f, s->next, UID_MAX, rows, MATCH_ROWS, e);
     int r = n < 0 ? n : 0;
 
-    index_own_start(f, &own);
     for (int i = 0; i < n && r == 0; i++) {
         s->next = rows[i].message.uid + 1;
         r = match_row(x, f, &rows[i], take_new, &begun, e);
     }
-    index_own_end(f, &own);
     mem_free(rows);
     if (begun && r == 0)
         r = index_save(x, f, e);
     else if (begun)
         index_rollback(x);
+    if (begun && r < 0)
+        index_unsay(f);
     if (r < 0 || n == MATCH_ROWS)
         return r;
-    while (s->at < s->count)
-        newcomer(s, &s->items[s->at++]);
     f->in_new = s->in_new;
-    s->phase = SCAN_GONE;
+    match_end(s);
     return 0;
 }
 
@@ -406,23 +422,29 @@ static int gone_some(struct index *x, struct folder *f, int64_t since, struct er
     if (r == 0 && gone.count > 0)
         r = index_expunged_put(x, f, &gone, index_next_modseq(x, f), e);
     ranges_clear(&gone);
-    if (r < 0) {
+    if (r < 0)
         index_rollback(x);
-        return r;
-    }
-    if (!more)
+    else
+        r = index_save(x, f, e);
+    if (r < 0)
+        index_unsay(f);
+    else if (!more)
         s->phase = SCAN_TAKE;
-    return index_save(x, f, e);
+    return r;
+}
+
+int index_adopted(struct index *x, struct folder *f, struct err *e)
+{
+    if (!f->adopting || f->partial || f->due.count > 0)
+        return DONE;
+    f->adopting = false;
+    return index_uid_write(x, f, f->reserved, e);
 }
 
 static int finish(struct index *x, struct folder *f, struct err *e)
 {
     struct index_scan *s = f->scan;
 
-    if (f->adopting) {
-        f->adopting = false;
-        TRY(index_uid_write(x, f, f->reserved, e));
-    }
     if (f->partial && s->places[PLACE_CUR] && s->places[PLACE_NEW]) {
         f->partial = false;
         TRY(index_begin(x, e));
@@ -432,7 +454,7 @@ static int finish(struct index *x, struct folder *f, struct err *e)
         f->must_scan = false;
     f->scan_us = s->used_us;
     index_scan_free(&f->scan);
-    return DONE;
+    return index_adopted(x, f, e);
 }
 
 static int step(struct index *x, struct folder *f, bool take_new, int64_t since, struct err *e)
@@ -447,7 +469,7 @@ static int step(struct index *x, struct folder *f, bool take_new, int64_t since,
     case SCAN_MATCH:
         if (s->places[PLACE_CUR])
             return match_some(x, f, take_new, e);
-        match_new_only(s);
+        match_end(s); /* only new/ was read, and no row's file is there */
         return DONE;
     case SCAN_GONE:
         return gone_some(x, f, since, e);

@@ -1,9 +1,8 @@
-/* Flags and keywords: a new name for the file, then its row. */
+/* Flags and keywords: they stand in the row at once; the file gets the name that says so behind it (index_names.c). */
 #include "index_priv.h"
 
 #include "facteur/base/clock.h"
 #include "facteur/base/mem.h"
-#include "facteur/store/sys.h"
 
 #include "keywords_priv.h"
 
@@ -72,43 +71,22 @@ static void new_flags(const struct index_store *op, struct mailbox_message *m)
     }
 }
 
-/* The file's name for the flags in the row. */
-static int rename_row(struct index *x, struct folder *f, struct row *row)
-{
-    struct file_name n;
-    char to[MAILDIR_NAME], base[MAILDIR_NAME];
-    int r;
-
-    file_name_parse(slice_str(row->name), &n);
-    r = file_name_flags(n.base, n.info, row->message.flags, row->message.keywords, f->keyword_count, to);
-    if (r == -ENAMETOOLONG) { /* another program's name has no room for letters */
-        file_name_new(x, row->message.uid, n.has_size ? n.size : 0, row->message.size, base);
-        r = file_name_flags(slice_str(base), n.info, row->message.flags, row->message.keywords, f->keyword_count, to);
-    }
-    return r < 0 ? r : index_move_to_cur(f, row, to);
-}
-
-/* 0, 1 when nothing changes, or negative; -EAGAIN: after a look at the folder. */
+/* 0, 1 when nothing changes, or negative. */
 static int store_one(struct index *x, struct folder *f, struct row *row, const struct index_store *op, uint64_t *modseq,
                      struct ranges *modified, struct err *e)
 {
     struct mailbox_message was = row->message;
-    int r;
 
     if (op->conditional && was.modseq > op->since)
         return ranges_add(modified, was.uid, was.uid) < 0 ? -E2BIG : 1;
     new_flags(op, &row->message);
     if (row->message.flags == was.flags && row->message.keywords == was.keywords)
         return 1;
-    r = rename_row(x, f, row);
-    if (r == -ENOENT || r == -EEXIST)
-        return index_lost(f, was.uid);
-    if (r < 0)
-        return err_set(e, r, "set flags of a message of %s: %s", x->user, err_text(r));
     if (*modseq == 0)
         *modseq = index_next_modseq(x, f);
     row->message.modseq = *modseq;
     TRY(index_row_flags(x, f, row, e));
+    index_name_due(x, f, was.uid);
     index_changed(f, &row->message);
     return 0;
 }
@@ -119,11 +97,9 @@ static int store_some(struct index *x, struct folder *f, const struct ranges *ui
 {
     int64_t since = clock_mono_us();
     struct row *rows = mem_array(STORE_ROWS, sizeof *rows);
-    struct own_change own;
     uint64_t modseq = 0;
     int n, r = 0;
 
-    index_own_start(f, &own);
     do {
         uint32_t next = *from;
 
@@ -137,7 +113,6 @@ static int store_some(struct index *x, struct folder *f, const struct ranges *ui
         if (r >= 0)
             *from = next;
     } while (r >= 0 && n == STORE_ROWS && !index_slice_over(since));
-    index_own_end(f, &own);
     mem_free(rows);
     return r < 0 ? r : n == STORE_ROWS ? MORE : DONE;
 }
@@ -155,19 +130,18 @@ static int store_once(struct index *x, uint32_t folder, const struct ranges *uid
     if (r == DONE && others) {
         r = MORE; /* by itself: who asked knows what it did, but not that */
     } else if (r == DONE) {
+        uint32_t start = *from;
+
         TRY(index_begin(x, e));
         r = store_some(x, f, uids, from, op, modified, e);
-        if (r == -EBADMSG) {
+        saved = r < 0 ? r : index_save(x, f, e);
+        if (r < 0)
             index_rollback(x);
-            return r;
-        }
-        saved = index_save(x, f, e); /* what was renamed was renamed */
-        if (saved < 0) {
-            f->must_scan = true;
+        if (saved < 0) { /* nothing has happened */
+            index_unsay(f);
+            *from = start;
             return saved;
         }
-        if (r == -EAGAIN)
-            r = MORE;
     }
     if (r < 0)
         return r;
@@ -211,7 +185,7 @@ static int keyword_add(struct index *x, struct folder *f, struct slice name, str
         mem_free(f->keywords[bit]);
     else
         f->keyword_count++;
-    return r;
+    return r == -ENOSPC ? -EIO : r; /* the disk's: that there are too many keywords is something else */
 }
 
 int index_keyword_bit(struct index *x, struct folder *f, struct slice name, bool create, unsigned *ret, struct err *e)

@@ -92,6 +92,12 @@ void index_gone(struct folder *f, uint32_t uid)
         f->rebuilt = true;
 }
 
+void index_unsay(struct folder *f)
+{
+    mailbox_changes_clear(&f->unsaid);
+    f->rebuilt = f->loaded;
+}
+
 void index_keywords_changed(struct folder *f)
 {
     if (f->loaded)
@@ -250,7 +256,7 @@ static int look(struct index *x, struct folder **f, bool take_new, bool need[PLA
             return err_set(e, r, "look at folder %s of %s: %s", (*f)->name, x->user, err_text(r));
         need[i] = doubt || (*f)->must_scan || !(*f)->known[i] || !dir_mark_same(&now, &(*f)->seen[i]);
     }
-    if (take_new && (*f)->in_new > 0)
+    if (take_new && (*f)->in_new > 0 && (*f)->due.count == 0)
         need[PLACE_NEW] = true;
     if ((need[PLACE_CUR] || need[PLACE_NEW]) && (*f)->in_new != 0) /* a row's file may be in either */
         need[PLACE_CUR] = need[PLACE_NEW] = true;
@@ -265,6 +271,8 @@ int index_catch_up(struct index *x, struct folder *f, bool take_new, struct err 
         TRY(look(x, &f, take_new, need, e));
         if (!need[PLACE_CUR] && !need[PLACE_NEW])
             return DONE;
+        if (index_names_of(x, f, NULL) == -EBADMSG) /* what has its name is simpler to find */
+            return -EBADMSG;
         index_scan_start(f, need);
     }
     return index_scan_step(x, f, take_new, e);
@@ -285,6 +293,7 @@ static int sync_once(struct index *x, uint32_t folder, bool take_new, struct mai
     int r, told;
 
     if (!index_db_there(x)) {
+        index_names_all(x); /* it was removed: what is open can still be read */
         TRY(index_db_remake(x, e));
     }
     TRY(index_folder_open(x, folder, &f, e));

@@ -1,4 +1,4 @@
-/* Newcomers: files without a row. Each gets a UID, which is written into its name, and a row.
+/* Newcomers: files without a row. Each gets a UID and a row; its name follows (index_names.c).
  *
  * A UID that a name already carries is kept where it can be right: no other file has it, it is not below what the rows
  * tell about (there it would be that of a message that has gone), and it was given before the rows were lost or the
@@ -176,21 +176,21 @@ static int set_aside(struct folder *f, const struct scan_item *item)
 }
 
 /* 0: a message, 1: none of ours (or no longer there). */
-static int measure(struct folder *f, const struct scan_item *item, const struct file_name *n, struct row *row,
-                   uint64_t *stored)
+static int measure(struct folder *f, const struct scan_item *item, const struct file_name *n, struct row *row)
 {
     struct stat st;
+    uint64_t stored;
 
     if (fstatat(f->places[item->place], item->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 1 : -errno;
     if (!S_ISREG(st.st_mode))
         return 1;
-    *stored = (uint64_t)st.st_size;
+    stored = (uint64_t)st.st_size;
     row->message.internal_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     row->saved_ms = row->message.internal_ms;
-    if (n->has_size && *stored < n->size && n->uid != 0 && file_name_is_new(n->base))
+    if (n->has_size && stored < n->size && n->uid != 0 && file_name_is_new(n->base))
         return set_aside(f, item);
-    if (n->has_size && n->has_wire && n->size == *stored && n->wire >= *stored && n->wire - *stored <= *stored) {
+    if (n->has_size && n->has_wire && n->size == stored && n->wire >= stored && n->wire - stored <= stored) {
         row->message.size = n->wire;
         return 0;
     }
@@ -237,48 +237,6 @@ static int taken(struct index *x, struct folder *f, struct scan_item *item, stru
     return drop_twin(f, item, &row);
 }
 
-static void choose_name(struct index *x, struct folder *f, const struct scan_item *item, const struct file_name *n,
-                        uint64_t stored, bool again, struct row *row, char to[MAILDIR_NAME])
-{
-    char base[MAILDIR_NAME];
-    const struct mailbox_message *m = &row->message;
-
-    if (again)
-        file_name_new(x, m->uid, stored, m->size, base);
-    else if (item->uid != 0 && item->uid == n->uid)
-        slice_clip(n->base, base, sizeof base);
-    else
-        file_name_base(x, n->base, m->uid, stored, m->size, base);
-    if (row->place == PLACE_NEW) {
-        slice_clip(slice_str(base), to, MAILDIR_NAME);
-    } else if (item->place == PLACE_CUR && strncmp(item->name, base, strlen(base)) == 0 &&
-               item->name[strlen(base)] == ':' && n->info.p != NULL) {
-        slice_clip(slice_str(item->name), to, MAILDIR_NAME); /* it may stay as it is */
-    } else if (file_name_flags(slice_str(base), n->info, m->flags, m->keywords, f->keyword_count, to) < 0) {
-        file_name_new(x, m->uid, stored, m->size, base);
-        if (file_name_flags(slice_str(base), (struct slice){ 0 }, m->flags, m->keywords, f->keyword_count, to) < 0)
-            to[0] = '\0'; /* cannot be: ours are short */
-    }
-}
-
-/* 1: it is not there any more. */
-static int give_name(struct index *x, struct folder *f, const struct scan_item *item, const struct file_name *n,
-                     uint64_t stored, struct row *row)
-{
-    int r = -EEXIST;
-
-    for (int i = 0; i < 2 && r == -EEXIST; i++) {
-        char to[MAILDIR_NAME];
-
-        choose_name(x, f, item, n, stored, i > 0, row, to);
-        r = item->place == row->place && strcmp(to, item->name) == 0
-                ? 0
-                : sys->rename_new(f->places[item->place], item->name, f->places[row->place], to);
-        slice_clip(slice_str(to), row->name, sizeof row->name);
-    }
-    return r == -ENOENT ? 1 : r;
-}
-
 static int put_row(struct index *x, struct folder *f, const struct scan_item *item, const struct row *row,
                    struct err *e)
 {
@@ -302,14 +260,13 @@ static int take_one(struct index *x, struct folder *f, struct scan_item *item, b
 {
     struct row row = { .message.modseq = modseq };
     struct file_name n;
-    uint64_t stored = 0;
     bool counted;
     int r = taken(x, f, item, e);
 
     if (r != 0)
         return r < 0 ? r : 0;
     file_name_parse(slice_str(item->name), &n);
-    r = measure(f, item, &n, &row, &stored);
+    r = measure(f, item, &n, &row);
     if (r != 0)
         return r < 0 ? err_set(e, r, "read a message of %s: %s", x->user, err_text(r)) : 0;
     TRY(index_letters(x, f, n.info, &row.message, e));
@@ -317,10 +274,8 @@ static int take_one(struct index *x, struct folder *f, struct scan_item *item, b
     if (counted)
         TRY(index_uid_reserve(x, f, (uint64_t)f->uidnext + 1, e));
     row.message.uid = counted ? f->uidnext : item->uid;
-    row.place = item->place == PLACE_NEW && !take_new ? PLACE_NEW : PLACE_CUR;
-    r = give_name(x, f, item, &n, stored, &row);
-    if (r != 0)
-        return r < 0 ? err_set(e, r, "rename a message of %s: %s", x->user, err_text(r)) : 0;
+    row.place = item->place;
+    slice_clip(slice_str(item->name), row.name, sizeof row.name);
     if (row.message.uid >= f->uidnext)
         f->uidnext = row.message.uid + 1;
     if (counted && item->place == PLACE_CUR && f->scan->rows == 0 && f->scan->places[PLACE_CUR] &&
@@ -328,6 +283,10 @@ static int take_one(struct index *x, struct folder *f, struct scan_item *item, b
         f->first_recent++; /* an old mailbox is not all new */
     if (row.place == PLACE_NEW)
         f->in_new++;
+    if (row.place == PLACE_NEW && take_new)
+        index_name_taken(x, f, row.message.uid);
+    else
+        index_name_due(x, f, row.message.uid);
     TRY(put_row(x, f, item, &row, e));
     index_changed(f, &row.message);
     return 0;
@@ -336,7 +295,6 @@ static int take_one(struct index *x, struct folder *f, struct scan_item *item, b
 int index_take_some(struct index *x, struct folder *f, bool take_new, int64_t since, struct err *e)
 {
     struct index_scan *s = f->scan;
-    struct own_change own;
     uint64_t modseq;
     int r = 0;
 
@@ -345,16 +303,18 @@ int index_take_some(struct index *x, struct folder *f, bool take_new, int64_t si
     if (s->new_at == s->new_count)
         return DONE;
     TRY(index_begin(x, e));
-    index_own_start(f, &own);
     modseq = index_next_modseq(x, f);
     do {
         r = take_one(x, f, &s->newcomers[s->new_at++], take_new, modseq, e);
     } while (r == 0 && s->new_at < s->new_count && !index_slice_over(since));
-    index_own_end(f, &own);
-    if (r < 0) {
+    if (r == 0)
+        r = index_save(x, f, e);
+    else
         index_rollback(x);
+    if (r < 0) {
+        index_unsay(f);
+        f->in_new = -1;
         return r;
     }
-    TRY(index_save(x, f, e));
     return s->new_at < s->new_count ? MORE : DONE;
 }

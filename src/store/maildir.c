@@ -52,6 +52,19 @@ static int create_in_tmp(int tmp, const char *name)
     return sys->openat(tmp, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
 }
 
+/* An earlier copy gives way only where it is: -ENOENT when its owner's session has renamed it since it was found. */
+static int put_in_place(const struct maildir_delivery *d, const struct target *t)
+{
+    int r;
+
+    if (!t->earlier)
+        return sys->renameat(t->box->tmp, d->name, t->dir, t->name);
+    r = sys->exchange(t->box->tmp, d->name, t->dir, t->name);
+    if (r == 0)
+        (void)sys->unlinkat(t->box->tmp, d->name);
+    return r;
+}
+
 /* Writes the body (or a copy of the spool file `from`, if it is not negative) into tmp/ and renames it to its target.
  * Returns the descriptor. */
 static int write_file(const struct maildir_delivery *d, const struct target *t, int from)
@@ -63,7 +76,7 @@ static int write_file(const struct maildir_delivery *d, const struct target *t, 
         return fd;
     r = from >= 0 ? copy_spooled(from, fd) : sys_write_all(fd, d->body);
     if (r == 0)
-        r = sys->renameat(t->box->tmp, d->name, t->dir, t->name);
+        r = put_in_place(d, t);
     if (r == 0)
         return fd;
     (void)sys->close(fd);
@@ -131,7 +144,8 @@ static int settle_in_cur(const struct target *t, int fd)
     return fd;
 }
 
-static int deliver_to(struct maildirs *m, struct spool *s, struct maildir_delivery *d, struct target *t, struct err *e)
+static int deliver_where(struct maildirs *m, struct spool *s, struct maildir_delivery *d, struct target *t,
+                         struct err *e)
 {
     bool in_cur = false;
     int fd;
@@ -152,6 +166,15 @@ static int deliver_to(struct maildirs *m, struct spool *s, struct maildir_delive
         (void)err_set(e, fd, "write %s for %s: %s", d->name, d->user, err_text(fd));
     if (in_cur)
         (void)sys->close(t->dir);
+    return fd;
+}
+
+static int deliver_to(struct maildirs *m, struct spool *s, struct maildir_delivery *d, struct target *t, struct err *e)
+{
+    int fd = -ENOENT;
+
+    for (int i = 0; i < EARLIER_LOOKS && fd == -ENOENT && (i == 0 || t->earlier); i++)
+        fd = deliver_where(m, s, d, t, e);
     return fd;
 }
 

@@ -19,8 +19,9 @@
 enum {
     MAILBOXES_OPEN = 64,
     MAILBOXES_KNOWN = 1024,
-    MAILBOX_FRESH_MS = 5000,   /* directories are looked up again after it: they may have been moved or made anew */
-    MAILBOX_EARLIER_MS = 30000 /* how long a list of earlier copies is believed */
+    MAILBOX_FRESH_MS = 5000,    /* directories are looked up again after it: they may have been moved or made anew */
+    MAILBOX_EARLIER_MS = 30000, /* how long a list of earlier copies is believed */
+    EARLIER_LOOKS = 4           /* for one that its owner's session is renaming meanwhile */
 };
 
 struct earlier; /* the earlier copies found in one mailbox */

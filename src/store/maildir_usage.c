@@ -147,6 +147,7 @@ struct earlier {
     uint64_t from;
     int64_t read_ms;
     char place;
+    bool unsure; /* names changed while they were read: one may have been missed */
 };
 
 struct delivery_key {
@@ -187,6 +188,14 @@ static int earlier_add(void *ctx, int dir, const char *name)
     return 0;
 }
 
+static bool changed_since(int dir, const struct stat *before)
+{
+    struct stat now;
+
+    return fstat(dir, &now) < 0 || now.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+           now.st_mtim.tv_nsec != before->st_mtim.tv_nsec;
+}
+
 static struct earlier *earlier_read(struct maildirs *m, const char *user, uint64_t from)
 {
     static const char *const parts[] = { "new", "cur" };
@@ -196,11 +205,14 @@ static struct earlier *earlier_read(struct maildirs *m, const char *user, uint64
     list->read_ms = clock_mono_ms();
     for (size_t i = 0; i < 2; i++) {
         int fd = opened_dir(m, user, parts[i]);
+        struct stat before;
 
         if (fd < 0)
             continue;
+        (void)fstat(fd, &before);
         list->place = parts[i][0];
         (void)dir_each(fd, earlier_add, list);
+        list->unsure = list->unsure || changed_since(fd, &before);
         (void)sys->close(fd);
     }
     return list;
@@ -212,7 +224,7 @@ static bool earlier_fresh(const struct earlier *list, uint64_t id)
 }
 
 static bool look_up(struct maildirs *m, struct opened *box, uint64_t id, uint32_t seq, bool again, bool *ret_in_cur,
-                    char name[MAILDIR_NAME])
+                    char name[MAILDIR_NAME], bool *ret_unsure)
 {
     struct delivery_key key = { id, seq };
     struct earlier *fresh = NULL;
@@ -232,6 +244,7 @@ static bool look_up(struct maildirs *m, struct opened *box, uint64_t id, uint32_
         *ret_in_cur = placed[0] == 'c';
         found = true;
     }
+    *ret_unsure = box->earlier->unsure;
     (void)pthread_mutex_unlock(&m->lock);
     return found;
 }
@@ -251,10 +264,11 @@ static bool is_there(struct maildirs *m, const char *user, bool in_cur, const ch
 bool earlier_find(struct maildirs *m, struct opened *box, uint64_t id, uint32_t seq, bool *ret_in_cur,
                   char name[MAILDIR_NAME])
 {
-    for (int again = 0; again < 2; again++) {
-        if (!look_up(m, box, id, seq, again > 0, ret_in_cur, name))
-            return false;
-        if (is_there(m, box->user, *ret_in_cur, name))
+    bool found = true, unsure = true;
+
+    for (int i = 0; i < EARLIER_LOOKS && (found || unsure); i++) {
+        found = look_up(m, box, id, seq, i > 0, ret_in_cur, name, &unsure);
+        if (found && is_there(m, box->user, *ret_in_cur, name))
             return true;
     }
     *ret_in_cur = false;

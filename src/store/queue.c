@@ -82,7 +82,7 @@ static int open_database(struct queue *q, const char *state, bool unclean, struc
 
     if (unclean)
         TRY(queue_before_recovery(q, e));
-    TRY(db_open(state, "queue.db", &q->db, e));
+    TRY(db_open(state, "queue.db", true, &q->db, e));
     /* secure_delete is on in Debian's build and would write zeros over every body that is done. */
     TRY(db_exec(q->db,
                 "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"

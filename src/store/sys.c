@@ -121,6 +121,20 @@ static int kernel_rename_new(int from_dir, const char *from, int to_dir, const c
     return kernel_renameat(from_dir, from, to_dir, to);
 }
 
+/* Where the file system cannot, `a` goes to `b`'s place. */
+static int kernel_exchange(int a_dir, const char *a, int b_dir, const char *b)
+{
+    struct stat st;
+
+    if (renameat2(a_dir, a, b_dir, b, RENAME_EXCHANGE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (fstatat(b_dir, b, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return kernel_renameat(a_dir, a, b_dir, b);
+}
+
 static int kernel_linkat(int from_dir, const char *from, int to_dir, const char *to)
 {
     return linkat(from_dir, from, to_dir, to, 0) < 0 ? -errno : 0;
@@ -161,6 +175,7 @@ const struct sys sys_kernel = {
     .syncfs = kernel_syncfs,
     .renameat = kernel_renameat,
     .rename_new = kernel_rename_new,
+    .exchange = kernel_exchange,
     .linkat = kernel_linkat,
     .unlinkat = kernel_unlinkat,
     .mkdirat = kernel_mkdirat,

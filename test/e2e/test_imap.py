@@ -28,7 +28,7 @@ def test_reads_what_was_delivered(t):
         assert answer.find(rb'"first"')
         assert c.do("FETCH 1 FLAGS").find(rb"\\Seen"), "BODY[] marks a message as read"
         c.do("LOGOUT")
-    assert any(name.endswith(":2,S") and ",U=1:" in name for name in files(s)), files(s)
+    wait_until("the name to follow", lambda: any(name.endswith(":2,S") and ",U=1:" in name for name in files(s)))
 
 
 def test_delivery_reaches_idle_at_once(t):

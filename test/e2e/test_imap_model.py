@@ -133,7 +133,7 @@ class World:
         os.rename(path, os.path.join(self.folder(to), "cur", os.path.basename(path).partition(":2,")[0] + ":2,S"))
 
     def on_disk(self, box):
-        """Flags by UID, as the names say them; None when some have no UID yet."""
+        """Flags by UID, as the names say them; None when some have no UID of their own yet."""
         names, out = {}, {}
         try:
             with open(os.path.join(self.folder(box), "dovecot-keywords"), encoding="ascii") as lines:
@@ -145,9 +145,8 @@ class World:
         for path in self.files(box):
             base, _, info = os.path.basename(path).partition(":2,")
             uid = re.search(r",U=(\d+)", base)
-            if uid is None:
+            if uid is None or int(uid.group(1)) in out:
                 return None
-            assert int(uid.group(1)) not in out, "two files have UID %s: %s" % (uid.group(1), path)
             out[int(uid.group(1))] = frozenset(LETTERS.get(letter) or names[letter] for letter in info)
         return out
 

@@ -1,7 +1,8 @@
 /* facteur: store/index: one user's mail as IMAP and POP3 see it.
  * Purpose:   folders, UIDs, flags and prepared answers of one user. The Maildir is the truth: a UID stands in each file
  *            name (",U="), flags and the first 26 keywords behind ":2,"; index.db is a cache of it that may be deleted
- *            at any time and is made again with the same UIDs. Other programs may add, rename and remove files.
+ *            at any time and is made again with the same UIDs. Other programs may add, rename and remove files. New
+ *            UIDs and flags stand in index.db first; index_names writes them into the names a moment later.
  * Owner:     one struct index per user in use; opened and used by jobs of that user's lane only (flow/mailboxes).
  * Thread:    one job at a time.
  * Limits:    struct index_options; names of folders as index_name_check says; file names are hostile.
@@ -124,16 +125,26 @@ int index_status(struct index *x, uint32_t folder, struct index_status *ret, str
 
 int index_load(struct index *x, uint32_t folder, struct mailbox_changes *ret, struct err *e) MUST_USE;
 /* Looks what other programs (and deliveries) did to the directories: nothing to do costs two stat calls. Gives UIDs to
- * what has none, moves new/ to cur/ when `take_new`. MORE: again. */
+ * what has none; what is in new/ is to go to cur/ when `take_new`. MORE: again. */
 int index_sync(struct index *x, uint32_t folder, bool take_new, struct mailbox_changes *ret, struct err *e) MUST_USE;
 /* From now on `first_recent` messages are somebody's: written when a session has taken the recent ones. */
 int index_set_recent(struct index *x, uint32_t folder, uint32_t first_recent, struct err *e) MUST_USE;
 /* Makes UIDs up to *ret (not included) safe to give away: at least `ahead` beyond UIDNEXT. Durable. */
 int index_reserve(struct index *x, uint32_t folder, uint32_t ahead, uint32_t *ret, struct err *e) MUST_USE;
-/* A delivery that mailbox_arrive has announced: new/<name> becomes cur/…,U=<uid>:2, and gets its row. -ENOENT: it is not
- * in new/ any more (a sync has found it and given it another UID, or somebody took it); -EEXIST: the UID is taken. */
-int index_arrived(struct index *x, uint32_t folder, const char *name, const struct mailbox_message *message,
-                  struct err *e) MUST_USE;
+/* Deliveries that mailbox_arrive has announced: new/<name> gets its row. In one transaction: negative when it has failed,
+ * and then in each `code` too. Otherwise a code is 0; -ENOENT: it is not in new/ any more, or a sync has given it another
+ * UID; -EEXIST: the UID is taken. */
+struct index_arrival {
+    struct mailbox_message message;
+    char name[MAILDIR_NAME];
+    int code; /* result */
+};
+int index_arrived(struct index *x, uint32_t folder, struct index_arrival *items, size_t count, struct err *e) MUST_USE;
+/* Renames files whose rows say more than their names, in any folder: to be called when nobody waits. A short slice (5
+ * ms): MORE. Negative: what is left stays due and is tried by the next call. index_close and index_rest do it too. */
+int index_names(struct index *x, struct err *e) MUST_USE;
+/* How many may be due: an upper bound. */
+uint64_t index_names_due(const struct index *x);
 /* Fills what is not prepared yet (newest first), for at most a slice. DONE: all is prepared. */
 int index_prepare_some(struct index *x, uint32_t folder, struct err *e) MUST_USE;
 
@@ -171,7 +182,7 @@ struct index_store {
     bool conditional; /* only where modseq <= since (RFC 7162 UNCHANGEDSINCE) */
     uint64_t since;
 };
-/* Renames the files and notes flags; one modseq for all. Messages whose flags stay get no new modseq. `modified` gets
+/* Notes flags (their letters follow: index_names); one modseq for all. Messages whose flags stay get no new modseq. `modified` gets
  * the UIDs that the condition kept out; `silent_modseq` the modseq given, 0 for none. In slices: *from as in index_read,
  * starts at 0. What others did and nobody has been told yet comes in a slice of its own, which leaves *from as it was. */
 int index_store(struct index *x, uint32_t folder, const struct ranges *uids, uint32_t *from,
@@ -210,7 +221,7 @@ int index_vanished(struct index *x, uint32_t folder, uint64_t since, struct rang
 
 /* The POP3 unique-id that Dovecot gave (dovecot-uidlist), or -ENOENT. */
 int index_uidl(struct index *x, uint32_t folder, uint32_t uid, char to[71]) MUST_USE;
-/* The base of the file name, for UIDLs made of it. */
+/* The base of the file name, for UIDLs made of it: the name that is due is written first. */
 int index_base_name(struct index *x, uint32_t folder, uint32_t uid, char to[MAILDIR_NAME]) MUST_USE;
 
 /* Drops index.db and makes it again from the files, for `facteur mailbox rebuild`. */

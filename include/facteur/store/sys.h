@@ -25,6 +25,8 @@ struct sys {
     int (*renameat)(int from_dir, const char *from, int to_dir, const char *to);
     /* As renameat, but -EEXIST when `to` is there: what is not ours is never renamed over. */
     int (*rename_new)(int from_dir, const char *from, int to_dir, const char *to);
+    /* Both change places; -ENOENT when one of them is not there (any more). */
+    int (*exchange)(int a_dir, const char *a, int b_dir, const char *b);
     int (*linkat)(int from_dir, const char *from, int to_dir, const char *to);
     int (*unlinkat)(int dir, const char *name);
     int (*mkdirat)(int dir, const char *name, mode_t mode);

@@ -32,6 +32,8 @@ static struct fake {
     int inside;          /* calls under way: one at a time for one user */
     int opened, closed, sync_slices, sync_code, open_code;
     bool rebuilt, gone;
+    uint64_t names_due; /* a slice writes 100 of them, or fails */
+    int names_code, named;
     const char *path;
 } fake;
 
@@ -293,22 +295,48 @@ int index_reserve(struct index *x, uint32_t folder, uint32_t ahead, uint32_t *re
     return fake_leave(0);
 }
 
-int index_arrived(struct index *x, uint32_t folder, const char *name, const struct mailbox_message *message,
-                  struct err *e)
+static int arrive_one(struct fake_folder *f, const struct index_arrival *a)
+{
+    for (size_t i = 0; i < 8; i++)
+        if (strcmp(f->arriving[i], a->name) == 0) {
+            assert_true(a->message.uid >= f->uidnext && a->message.uid < f->reserved && a->message.modseq > f->modseq);
+            f->arriving[i][0] = '\0';
+            f->all[f->count++] = a->message;
+            f->uidnext = a->message.uid + 1;
+            f->modseq = a->message.modseq;
+            return 0;
+        }
+    return -ENOENT;
+}
+
+int index_arrived(struct index *x, uint32_t folder, struct index_arrival *items, size_t count, struct err *e)
 {
     struct fake_folder *f = fake_enter('A', folder);
 
     (void)x;
-    for (size_t i = 0; i < 8; i++)
-        if (strcmp(f->arriving[i], name) == 0) {
-            assert_true(message->uid >= f->uidnext && message->uid < f->reserved && message->modseq > f->modseq);
-            f->arriving[i][0] = '\0';
-            f->all[f->count++] = *message;
-            f->uidnext = message->uid + 1;
-            f->modseq = message->modseq;
-            return fake_leave(0);
-        }
-    return fake_fail(e, -ENOENT);
+    for (size_t i = 0; i < count; i++) {
+        items[i].code = arrive_one(f, &items[i]);
+        if (items[i].code < 0)
+            (void)err_set(e, items[i].code, "it is not there");
+    }
+    return fake_leave(0);
+}
+
+int index_names(struct index *x, struct err *e)
+{
+    (void)x;
+    (void)fake_enter('n', 1);
+    fake.named++;
+    if (fake.names_code < 0)
+        return fake_fail(e, fake.names_code);
+    fake.names_due -= fake.names_due > 100 ? 100 : fake.names_due;
+    return fake_leave(fake.names_due > 0 ? MORE : DONE);
+}
+
+uint64_t index_names_due(const struct index *x)
+{
+    (void)x;
+    return fake.names_due;
 }
 
 int index_prepare_some(struct index *x, uint32_t folder, struct err *e)

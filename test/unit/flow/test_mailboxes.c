@@ -464,7 +464,7 @@ static void a_delivery_is_announced_in_its_turn(void **state)
     fake_gate_set(false);
     RUN_UNTIL(x, u.dropped == 1);
     settle(x);
-    assert_true(fake_called("1A1A12")); /* their files are named before anybody asks for them */
+    assert_true(fake_called("1A12")); /* their files are named before anybody asks for them */
     assert_int_equal(a.box->m.count, 3);
     assert_int_equal(mailboxes_stats(x->m).arrivals, 2);
     assert_int_equal(fake.folders[0].count, 3);
@@ -554,6 +554,72 @@ static void uids_are_kept_ready_for_many(void **state)
     assert_in_range(fake_count("V1"), 5, 15);
     for (size_t i = 0; i < 1500; i++)
         assert_int_equal(fake.folders[0].all[i].uid, a.box->m.messages[i].uid);
+    session_end(&a);
+}
+
+/* --- names that follow the index --- */
+
+static void names_wait_until_nobody_does(void **state)
+{
+    struct fixture *x = *state;
+    struct session a;
+    struct task t = { .slices = 3 }, u = { 0 };
+
+    session_begin(x, &a, "anna@example.org");
+    session_select(x, &a, "INBOX");
+    settle(x);
+    fake_log_clear();
+    fake.names_due = 250;
+    t.again = true;
+    task_start(&t, &a, '1');
+    task_start(&u, &a, '2');
+    RUN_UNTIL(x, u.dropped == 1 && t.dropped == 1);
+    assert_int_equal(fake.named, 0);
+    RUN_UNTIL(x, fake.named == 3);
+    settle(x);
+    assert_true(fake_called("n1n1n1"));
+    assert_int_equal(fake.names_due, 0);
+    session_end(&a);
+}
+
+static void many_names_go_between(void **state)
+{
+    struct fixture *x = *state;
+    struct session a;
+    struct task t = { .slices = 3, .again = true };
+
+    session_begin(x, &a, "anna@example.org");
+    session_select(x, &a, "INBOX");
+    settle(x);
+    fake_log_clear();
+    fake.names_due = 100000;
+    task_start(&t, &a, '1');
+    RUN_UNTIL(x, t.dropped == 1);
+    assert_true(fake_called("1n11n11n11"));
+    fake.names_due = 0;
+    settle(x);
+    session_end(&a);
+}
+
+static void a_failure_is_said_once_and_tried_again(void **state)
+{
+    struct fixture *x = *state;
+    struct session a;
+    struct task t = { 0 };
+    int64_t began = clock_mono_ms();
+
+    session_begin(x, &a, "anna@example.org");
+    session_select(x, &a, "INBOX");
+    settle(x);
+    fake.names_code = -EIO;
+    fake.names_due = 50;
+    task_start(&t, &a, '1');
+    RUN_UNTIL(x, fake.named == 2); /* the second comes after a while */
+    settle(x);
+    assert_true(clock_mono_ms() - began >= 1000);
+    assert_int_equal(log_lines(x, "names-not-written"), 1);
+    fake.names_code = 0;
+    fake.names_due = 0;
     session_end(&a);
 }
 
@@ -866,6 +932,9 @@ int main(void)
         TEST(a_delivery_is_announced_in_its_turn),
         TEST(a_delivery_waits_for_who_may_have_found_it),
         TEST(an_arrival_whose_file_has_gone_is_taken_back),
+        TEST(names_wait_until_nobody_does),
+        TEST(many_names_go_between),
+        TEST(a_failure_is_said_once_and_tried_again),
         TEST(uids_are_kept_ready_for_many),
         TEST(a_change_of_the_directory_is_seen),
         TEST(a_folder_that_vanishes_is_gone),

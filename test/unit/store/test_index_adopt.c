@@ -27,13 +27,13 @@ static void maildir_of_dovecot(void)
     put("new/1300000000.newer.host,U=40", TEXT);
 }
 
-static void check_adopted(void)
+static void check_adopted(const char *others)
 {
-    char uidl[71];
+    char uidl[71], all[100];
 
+    (void)snprintf(all, sizeof all, "7:8 9:2/2 12 40 %s", others);
     assert_int_equal(folder_now().uidvalidity, 1400000000);
-    assert_string_equal(listed(), "7:8 9:2/2 12 40 50:1 51");
-    assert_int_equal(list.uidnext, 52);
+    assert_string_equal(listed(), all);
     assert_int_equal(list.keyword_count, 2);
     assert_string_equal(list.keywords[1], "work");
     assert_int_equal(index_uidl(box, inbox, 9, uidl), 0);
@@ -49,7 +49,8 @@ static void uids_are_adopted(void **ctx)
     maildir_of_dovecot();
     open_box();
     sync_and_load();
-    check_adopted();
+    check_adopted("50:1 51");
+    assert_int_equal(list.uidnext, 52);
     assert_int_equal(append_to(inbox, TEXT, 0, &uid), 0);
     assert_int_equal(uid, 52);
     assert_int_equal(expunge(52, 52, true), 0);
@@ -57,7 +58,7 @@ static void uids_are_adopted(void **ctx)
     assert_int_equal(index_rebuild(box, NULL), 0); /* UIDLs come from Dovecot's list once more */
     (void)sync_box();
     list.uidnext = 52;
-    check_adopted();
+    check_adopted("50:1 51");
 }
 
 /* Renames so many files, then the disk fails. */
@@ -74,7 +75,6 @@ static void an_adoption_that_was_cut_short_goes_on(void **ctx)
 
     (void)ctx;
     for (int n = 0; n < 6; n++) {
-        struct mailbox_changes c = { 0 };
         int r;
 
         if (n > 0)
@@ -86,17 +86,21 @@ static void an_adoption_that_was_cut_short_goes_on(void **ctx)
         hooked.rename_new = few_renames;
         renames_left = n;
         sys = &hooked;
+        sync_and_load();
         do {
-            r = index_sync(box, inbox, true, &c, NULL);
+            r = index_names(box, NULL);
         } while (r == MORE);
         assert_int_equal(r, -EIO);
-        sys = &sys_kernel;
-        mailbox_changes_clear(&c);
+        assert_true(index_names_due(box) > 0);
+        check_adopted("50:1 51");
         index_close(&box);
+        sys = &sys_kernel;
+        mailbox_clear(&list);
+        mailbox_init(&list);
         (void)unlink(in_dir(&state, HOME "/index.db"));
         open_box();
         sync_and_load();
-        check_adopted();
+        check_adopted(n < 5 ? "52:1 53" : "50:1 52"); /* Dovecot knew nothing of these */
     }
 }
 

@@ -371,6 +371,7 @@ static void a_moved_delivery_is_durable_where_it_is(void **ctx)
 
     (void)ctx;
     sync_and_load();
+    (void)write_names();
     e = delivered(2);
     hook(0, 0);
     maildir_sync(maildirs, all, 2, results);
@@ -397,6 +398,7 @@ static void a_failed_delivery_is_found_where_it_is(void **ctx)
     (void)unhook();
     assert_int_equal(result, -EIO);
     assert_int_equal(dir_count(in_box("cur"), NULL), 0);
+    assert_int_equal(dir_count(in_box("new"), NULL), 0);
     look_closely();
     (void)sync_box();
     look_closely();
