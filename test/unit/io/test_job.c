@@ -205,6 +205,25 @@ static void a_job_may_start_the_next_from_drop(void **state)
     job_pool_free(&c.pool);
 }
 
+static void the_loop_stays_for_a_job_and_not_for_the_pool(void **state)
+{
+    struct pump *p = *state;
+    struct job_pool *pool = job_pool_new(p->loop);
+    struct tally t = { 0 };
+    struct gate g;
+
+    timer_stop(p->dog);
+    assert_int_equal(loop_run(p->loop), 0); /* nothing waits */
+    gate_init(&g);
+    for (int i = 1; i <= 3; i++)
+        start(pool, JOB_DISK, NULL, &t, &g, i);
+    gate_wait_running(&g, 2); /* and one is in line */
+    gate_open(&g);
+    assert_int_equal(loop_run(p->loop), 0);
+    assert_int_equal(t.dropped, 3);
+    job_pool_free(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_class_passes_its_ceiling_or_starves_another, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(an_abandoned_job_runs_and_is_dropped_untold, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(a_job_may_start_the_next_from_drop, pump_open, pump_shut),
+        cmocka_unit_test_setup_teardown(the_loop_stays_for_a_job_and_not_for_the_pool, pump_open, pump_shut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
