@@ -294,6 +294,11 @@ static const struct field limits_fields[] = {
       .meaning = "Keys of an IMAP SEARCH." },
     { "set_pieces", &type_count, AT(limits.set_pieces), .preset = "20000", RANGE(100, 20000), .example = "5000",
       .meaning = "Pieces of a set of messages in an IMAP command: 1,3:5 has two." },
+    { "mime_depth", &type_count, AT(limits.mime_depth), .preset = "100", RANGE(2, 100), .example = "20",
+      .meaning = "Levels of a message's parts within parts that IMAP tells apart; deeper ones are one attachment. What "
+                 "has been kept of a mailbox stays as it is until `facteur mailbox rebuild`." },
+    { "mime_parts", &type_count, AT(limits.mime_parts), .preset = "10000", RANGE(10, 10000), .example = "1000",
+      .meaning = "Parts of a message that IMAP tells apart, likewise." },
     { "mailboxes", &type_count, AT(limits.mailboxes), .preset = "1000", RANGE(10, 100000), .example = "5000",
       .meaning = "Mailboxes (folders) of a user." },
     { "keywords", &type_count, AT(limits.keywords), .preset = "64", RANGE(0, 64), .example = "26",

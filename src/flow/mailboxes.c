@@ -206,6 +206,7 @@ void mailboxes_configure(struct mailboxes *m, const struct config *config)
     m->options.uid_block = RESERVE_AHEAD;
     m->options.search = config->imap.search_index;
     m->options.search_max = config->imap.search_size;
+    m->options.mime = (struct mime_limits){ config->limits.mime_depth, config->limits.mime_parts };
     while (map_each(&m->accounts, &cursor, &key, &value)) {
         struct account *a = value;
         const struct conf_user *user = config_user(config, a->user);

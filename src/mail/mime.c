@@ -77,7 +77,7 @@ void mime_init(struct mime *m, bool structure)
     struct mime_parser *p = mem_alloc(sizeof *p);
 
     memset(p, 0, offsetof(struct mime_parser, hold));
-    *m = (struct mime){ .parser = p };
+    *m = (struct mime){ .parser = p, .limits = { MIME_DEPTH, MIME_PARTS } };
     p->m = m;
     p->structure = structure;
     buf_init(&p->field, MIME_HEADER);
@@ -133,7 +133,7 @@ static void end_part(struct mime_parser *p, struct position here)
 static void decide_type(struct mime_parser *p)
 {
     struct mime_part *part = p->part;
-    bool deep = p->depth + 1 >= MIME_DEPTH, full = p->m->parts >= MIME_PARTS;
+    bool deep = p->depth + 1 >= p->m->limits.depth, full = p->m->parts >= p->m->limits.parts;
 
     if (!p->header.is_mime) { /* the Content- fields of what is no MIME mean nothing */
         *part = (struct mime_part){ .parent = part->parent,
@@ -222,7 +222,7 @@ static enum line classify(struct mime_parser *p, struct slice line, bool whole)
             return whole ? ORDINARY : UNDECIDED;
         return line.p[1] == '\n' ? EMPTY : ORDINARY;
     }
-    if (line.p[0] != '-' || p->open == 0 || p->m->parts >= MIME_PARTS)
+    if (line.p[0] != '-' || p->open == 0 || p->m->parts >= p->m->limits.parts)
         return ORDINARY;
     if (line.n < 2 || (line.p[1] == '-' && !whole))
         return whole ? ORDINARY : UNDECIDED;

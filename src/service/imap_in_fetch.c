@@ -341,6 +341,7 @@ static struct fetch *make(struct imap_session *s, const struct imap_command *c)
     f->aj.reads_only = !f->marks_seen;
     f->aj.for_owner = true;
     message_init(&f->file);
+    f->file.limits = (struct mime_limits){ s->peer.config->limits.mime_depth, s->peer.config->limits.mime_parts };
     buf_init(&f->texts, FETCH_TEXTS);
     buf_init(&f->out, FETCH_OUT);
     buf_init(&f->spare, FETCH_OUT);

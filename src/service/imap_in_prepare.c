@@ -234,6 +234,7 @@ int imap_in_prepare(int fd, uint64_t stored, struct arena *a, struct index_prepa
     int code;
 
     message_init(&p.file);
+    p.file.limits = ret->limits;
     buf_init(&p.out, PREPARED_TEXT);
     buf_init(&p.decoded, 8 * PREPARED_KEY);
     message_open(&p.file, fd, stored);

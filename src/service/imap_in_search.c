@@ -125,5 +125,6 @@ void imap_in_search(struct imap_session *s, const struct imap_command *c)
         refuse(s, imap_result_of_error(r));
         return;
     }
+    j->program.mime = (struct mime_limits){ s->peer.config->limits.mime_depth, s->peer.config->limits.mime_parts };
     imap_in_start(s, &j->aj, true);
 }

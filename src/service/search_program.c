@@ -191,6 +191,7 @@ struct contents {
     int fd; /* -1: not open yet */
     uint64_t size;
     bool parsed, structure;
+    struct mime_limits limits;
     struct mime mime;
 };
 
@@ -207,6 +208,7 @@ static int parse(struct contents *c, bool structure)
     if (c->parsed)
         mime_clear(&c->mime);
     mime_init(&c->mime, structure);
+    mime_limit(&c->mime, c->limits);
     c->parsed = true;
     c->structure = structure;
     piece = mem_alloc(PIECE);
@@ -426,7 +428,7 @@ int search_matches(const struct search_program *p, struct index *x, uint32_t fol
                    const struct search_row *row)
 {
     struct question q = {
-        .p = p, .m = m, .row = row, .contents = { .x = x, .folder = folder, .uid = m->uid, .fd = -1 }
+        .p = p, .m = m, .row = row, .contents = { .x = x, .folder = folder, .uid = m->uid, .fd = -1, .limits = p->mime }
     };
     int r = ask(&q, p->root);
 

@@ -30,6 +30,7 @@ struct search_program {
     struct search_key *root;
     unsigned fields; /* of enum index_fields: what some key asks of the prepared rows */
     int64_t now_ms;
+    struct mime_limits mime; /* set behind search_compile */
 };
 
 /* How sets, keywords and \Recent become UIDs and bits: the session's view. */

@@ -130,6 +130,7 @@ int message_parse(struct message_file *f, const struct mime **ret)
     if (f->parsed)
         return 0;
     mime_init(&f->mime, true);
+    mime_limit(&f->mime, f->limits);
     f->parsed = true;
     while (at < f->size) {
         struct slice piece;

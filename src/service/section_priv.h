@@ -25,8 +25,9 @@ struct message_file {
     uint64_t body_at;
     uint64_t octets_at; /* where `octets`, which were read last, stand in the file */
     struct buf octets;
-    struct buf lines; /* a piece as lines for the wire, on its way to a decoder */
-    struct buf text;  /* what was made of a header, or decoded to be counted */
+    struct buf lines;          /* a piece as lines for the wire, on its way to a decoder */
+    struct buf text;           /* what was made of a header, or decoded to be counted */
+    struct mime_limits limits; /* of the structure; set behind message_init */
     struct mime mime;
 };
 

@@ -111,6 +111,7 @@ void index_set_limits(struct index *x, const struct index_options *o)
     x->options.quota = o->quota;
     x->options.keywords = o->keywords;
     x->options.folders = o->folders;
+    x->options.mime = o->mime;
 }
 
 /* UIDs of a block that were not used may be given after all: then none is left out. */
@@ -160,6 +161,15 @@ bool index_was_rebuilt(struct index *x)
 
     x->rebuilt = false;
     return rebuilt;
+}
+
+bool index_left_out(struct index *x, struct err *ret)
+{
+    if (x->left_out.code == 0)
+        return false;
+    *ret = x->left_out;
+    x->left_out.code = 0;
+    return true;
 }
 
 int index_rebuild(struct index *x, struct err *e)

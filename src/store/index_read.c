@@ -112,7 +112,7 @@ static int put_prepared(struct index *x, const struct folder *f, uint32_t uid, c
 /* 1: its file cannot be read. */
 static int prepare_one(struct index *x, const struct folder *f, const struct row *row, bool hasty, struct err *e)
 {
-    struct index_prepared p = { .sent_ms = row->message.internal_ms, .hasty = hasty };
+    struct index_prepared p = { .sent_ms = row->message.internal_ms, .limits = x->options.mime, .hasty = hasty };
     struct arena a = { 0 };
     uint64_t stored;
     int fd;

@@ -311,3 +311,30 @@ def test_delivered_while_selected(t):
         talk(c, ("FETCH 1 (PREVIEW SAVEDATE EMAILID THREADID)", "OK", "a preview of this text"),
              ("SEARCH SAVEDSINCE 1-Jan-2020", "OK", "SEARCH 1"))
     assert s.mail(ANNA)
+
+
+def test_limits_of_parts(t):
+    """limits.mime_depth and mime_parts: what is deeper, or more, is one attachment, for BODYSTRUCTURE, BODY[] and SEARCH."""
+    s = server(t, {"limits": {"mime_depth": 3, "mime_parts": 10}})
+    deep = "".join("Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(4))
+    deep = "Subject: deep\r\nMIME-Version: 1.0\r\n" + deep + "\r\ninnermost\r\n" + "".join(
+        "--b%d--\r\n" % n for n in (3, 2, 1, 0))
+    wide = ("Subject: wide\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" +
+            "".join("--b\r\n\r\npart %d\r\n" % n for n in range(30)) + "--b--\r\n")
+    with client(s, select="INBOX") as c:
+        c.append("INBOX", deep.encode())
+        c.append("INBOX", wide.encode())
+        talk(c, ("NOOP", "OK"), ("FETCH 1 BODYSTRUCTURE", "OK", r'BODYSTRUCTURE \(\(\("application" "octet-stream"'),
+             ("FETCH 1 BODY.PEEK[1.1]", "OK", "innermost"), ("FETCH 1 BODY.PEEK[1.1.1]", "OK", r"\{0\}"),
+             ("FETCH 2 BODY.PEEK[9]", "OK", "part 8\r\n--b\r\n.*part 29"), ("FETCH 2 BODY.PEEK[10]", "OK", r"\{0\}"))
+        assert c.do("FETCH 2 BODYSTRUCTURE").untagged[0].count(b'"text" "plain"') == 9
+        s.reload(limits={"mime_depth": 100, "mime_parts": 10000})
+        c.do("FETCH 1 BODYSTRUCTURE")
+    with client(s, select="INBOX") as c:  # what is kept stays; what comes is as the policy says now
+        talk(c, ("FETCH 1 BODYSTRUCTURE", "OK", "octet-stream"))
+        c.append("INBOX", deep.encode())
+        talk(c, ("NOOP", "OK"), ("FETCH 3 BODYSTRUCTURE", "OK", "!octet-stream"),
+             ("FETCH 3 BODY.PEEK[1.1.1.1]", "OK", "innermost"))
+    s.run("mailbox", "rebuild", ANNA)
+    with client(s, select="INBOX") as c:
+        talk(c, ("FETCH 1 BODYSTRUCTURE", "OK", "!octet-stream"))

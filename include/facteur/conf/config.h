@@ -113,6 +113,7 @@ struct conf_limits {
     unsigned search_depth;            /* parentheses, NOT and OR of a SEARCH */
     unsigned search_keys;             /* of a SEARCH */
     unsigned set_pieces;              /* of a sequence set: "1,3:5" has two */
+    unsigned mime_depth, mime_parts;  /* levels and parts of a message that IMAP tells apart */
     unsigned mailboxes;               /* a user */
     unsigned keywords;                /* a mailbox */
     struct {                          /* milliseconds; RFC 5321 4.5.3.2 */

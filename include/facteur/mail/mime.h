@@ -4,7 +4,7 @@
  *            parts with their places; contents are read later by those places.
  * Owner:     struct mime is embedded by value; the tree and all its slices are in its arena until mime_clear.
  * Thread:    any; one at a time.
- * Limits:    MIME_DEPTH levels and MIME_PARTS parts, beyond them a part is opaque (application/octet-stream);
+ * Limits:    MIME_DEPTH levels and MIME_PARTS parts, or mime_limit's; beyond them a part is opaque (application/octet-stream);
  *            MIME_HEADER octets of header looked at a part (the rest is counted); boundaries of any length, of which
  *            MIME_BOUNDARY octets count; MIME_MEMORY octets of tree, beyond which addresses and parameters are left
  *            out. No recursion; linear in the input.
@@ -90,11 +90,17 @@ struct mime_part {
     struct mime_unfit header_unfit, body_unfit; /* a multipart's body is here what stands around its parts */
 };
 
+/* The root is the first level and the first part; 0: the most there may be. */
+struct mime_limits {
+    unsigned depth, parts;
+};
+
 struct mime_parser;
 struct mime {
     struct arena arena;
     struct mime_part *root; /* after mime_end */
     size_t parts;
+    struct mime_limits limits;
     bool survey;
     struct mime_parser *parser; /* while it runs */
 };
@@ -107,6 +113,12 @@ void mime_clear(struct mime *m);
 static inline void mime_survey(struct mime *m)
 {
     m->survey = true;
+}
+/* Behind mime_init: less than MIME_DEPTH levels and MIME_PARTS parts. */
+static inline void mime_limit(struct mime *m, struct mime_limits l)
+{
+    m->limits.depth = l.depth > 0 && l.depth < MIME_DEPTH ? l.depth : MIME_DEPTH;
+    m->limits.parts = l.parts > 0 && l.parts < MIME_PARTS ? l.parts : MIME_PARTS;
 }
 /* MORE, or DONE when nothing more needs to come. Never fails. */
 enum progress mime_push(struct mime *m, struct slice octets);

@@ -18,6 +18,7 @@
 #define FACTEUR_STORE_INDEX_H
 
 #include "facteur/base/arena.h"
+#include "facteur/mail/mime.h"
 #include "facteur/store/mailbox.h"
 #include "facteur/store/maildir.h"
 
@@ -38,30 +39,35 @@ struct index_prepared {
     int64_t sent_ms;                     /* the Date field; INTERNALDATE when there is none */
     bool reply;                          /* the subject was a reply or forward */
     char email_id[36];                   /* EMAILID: equal for equal octets */
+    struct mime_limits limits;           /* given to the hook */
     bool hasty;   /* given to the hook: only `envelope` is asked for now, and a client waits for it */
     bool partial; /* set by the hook then: the rest has not been made; it is when it is asked for, or by and by */
 };
 
 struct index_options {
-    unsigned keywords;   /* a folder; at most KEYWORDS_MAX */
-    unsigned folders;    /* a user */
-    uint32_t uid_block;  /* UIDs reserved at a time */
-    uint64_t quota;      /* octets; 0: none: -EDQUOT */
-    bool search;         /* keep the full-text index */
-    uint64_t search_max; /* octets of text indexed a message */
+    unsigned keywords;       /* a folder; at most KEYWORDS_MAX */
+    unsigned folders;        /* a user */
+    uint32_t uid_block;      /* UIDs reserved at a time */
+    uint64_t quota;          /* octets; 0: none: -EDQUOT */
+    bool search;             /* keep the full-text index */
+    uint64_t search_max;     /* octets of text indexed a message */
+    struct mime_limits mime; /* for the hook */
     /* Makes the prepared texts (slices live in `a`): from a message's stored octets in `fd`, its size there. */
     int (*prepare)(int fd, uint64_t stored, struct arena *a, struct index_prepared *ret);
 };
 
 int index_open(struct maildirs *m, const char *state, const char *user, const struct index_options *o,
                struct index **ret, struct err *e) MUST_USE;
-/* From now on quota and the limits of keywords and folders are those of `o`; the rest is as it was opened with. */
+/* From now on quota and the limits of keywords, folders and MIME parts are those of `o`; the rest is as it was opened with. */
 void index_set_limits(struct index *x, const struct index_options *o);
 void index_close(struct index **x); /* notes exact UIDNEXTs, so that none are skipped */
 /* Nobody will ask for a while: gives back memory and descriptors (the database is closed); the next call takes them
  * again, in less than a millisecond. Nothing while a sync is between two slices. */
 void index_rest(struct index *x);
 bool index_was_rebuilt(struct index *x); /* true once after it happened: for the log */
+/* True once after files were met that may not be read: they are left out, and *ret names one. They are looked at again when
+ * something else in their folder changes. */
+bool index_left_out(struct index *x, struct err *ret);
 
 /* --- folders (src/store/folders.c) --- */
 
