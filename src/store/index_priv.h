@@ -169,6 +169,7 @@ struct index {
     bool was_clean;                                /* it was closed properly the last time */
     bool dirty;                                    /* the row of `state` says that we write */
     bool rebuilt;                                  /* not yet told by index_was_rebuilt */
+    struct err left_out;                           /* not yet told by index_left_out */
     uint64_t names_due;                            /* no fewer than there are in all folders */
     struct arena scratch;                          /* a call's own; cleared at its end */
 
