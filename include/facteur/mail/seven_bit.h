@@ -5,7 +5,7 @@
  *            makes a plan, and the second reading is written by it.
  * Owner:     embedded by value; seven_bit_init / seven_bit_clear.
  * Thread:    any; one at a time.
- * Limits:    mail/mime's, beyond which a message cannot be converted; 24 octets a step of the plan, three steps a part.
+ * Limits:    mail/mime's, beyond which a message cannot be converted; 16 octets a step of the plan, three steps a part.
  *            No recursion; linear in the input.
  * Standards: RFC 6152 section 3, RFC 2045 section 6, RFC 2046 section 5, RFC 1428 (unknown-8bit). Both readings are of
  *            the message as it is on the wire, with CRLF; a CR or LF alone is data.
