@@ -38,7 +38,6 @@ struct worker {
     struct job *job; /* from job_start to on_told; NULL behind `wanted`: the thread ends */
     sem_t wanted;    /* what stands in `job` is to be run */
     pthread_t thread;
-    struct link finished; /* under the lock: in the pool's list */
 };
 
 struct job_pool {
@@ -49,7 +48,7 @@ struct job_pool {
     unsigned waiting[JOB_CLASSES]; /* in line or running */
     struct worker workers[JOB_CLASSES][CLASS_THREADS];
     pthread_mutex_t lock;
-    struct link finished; /* under the lock: workers whose job has run */
+    struct link finished; /* under the lock: jobs that have run */
 };
 
 /* --- the threads' side --- */
@@ -74,15 +73,17 @@ static void *work(void *arg)
     struct job_pool *pool = w->pool;
 
     for (;;) {
+        struct job *job;
         bool first;
 
         wait_for_job(w);
-        if (w->job == NULL)
+        job = w->job;
+        if (job == NULL)
             return NULL;
-        w->job->run(w->job);
+        job->run(job);
         (void)pthread_mutex_lock(&pool->lock);
         first = list_empty(&pool->finished);
-        list_push(&pool->finished, &w->finished);
+        list_push(&pool->finished, &job->in_line);
         (void)pthread_mutex_unlock(&pool->lock);
         if (first)
             tell(pool->event);
@@ -105,16 +106,15 @@ static void start_next(struct job_pool *pool, enum job_class cls)
 
     while (!list_empty(&pool->line[cls]) && (w = free_worker(pool, cls)) != NULL) {
         w->job = LIST_ENTRY(list_pop(&pool->line[cls]), struct job, in_line);
+        w->job->worker = w;
         (void)sem_post(&w->wanted);
     }
 }
 
-static void take_back(struct job_pool *pool, struct worker *w)
+static void take_back(struct job_pool *pool, struct job *job)
 {
-    struct job *job = w->job;
-
     loop_note(pool->loop, classes[job->cls].note);
-    w->job = NULL;
+    job->worker->job = NULL;
     pool->waiting[job->cls]--;
     start_next(pool, job->cls); /* before done(): the disk works while the loop does */
     list_unlink(&job->in_scope);
@@ -138,7 +138,7 @@ static void on_told(uv_poll_t *handle, int status, int events)
     list_move(&pool->finished, &finished);
     (void)pthread_mutex_unlock(&pool->lock);
     while ((l = list_pop(&finished)) != NULL)
-        take_back(pool, LIST_ENTRY(l, struct worker, finished));
+        take_back(pool, LIST_ENTRY(l, struct job, in_line));
     if (job_pool_idle(pool))
         uv_unref((uv_handle_t *)&pool->told);
 }

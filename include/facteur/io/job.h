@@ -24,6 +24,7 @@ enum job_class {
 };
 
 struct job_pool;
+struct worker;
 struct job_scope {
     struct link jobs;
 };
@@ -35,6 +36,7 @@ struct job {
     void *owner;
     /* the pool's own */
     struct link in_scope, in_line;
+    struct worker *worker;
     enum job_class cls;
     bool abandoned;
 };
