@@ -40,6 +40,8 @@ static void lane_run(struct job *job)
     index_set_limits(a->index, &a->options);
     j->code = j->run(j, a->index);
     j->rebuilt = index_was_rebuilt(a->index);
+    if (!index_left_out(a->index, &j->left_out))
+        j->left_out.code = 0;
     a->names_due = index_names_due(a->index);
 }
 
@@ -131,11 +133,14 @@ static void report(struct account *a, const struct account_job *j)
 {
     if (a->open_code < 0)
         LOG(ERROR, "index-not-opened", kv_str("user", a->user), kv_str("reason", j->err.text));
+    if (a->open_code == 0 && j->left_out.code < 0)
+        LOG(WARNING, "message-left-out", kv_str("user", a->user), kv_str("reason", j->left_out.text),
+            kv_str("advice", "let facteur's user read the file; it is looked for again when its folder changes"));
     if (!j->rebuilt)
         return;
     a->m->rebuilt++;
     LOG(WARNING, "index-rebuilt", kv_str("user", a->user),
-        kv_str("reason", "index.db was damaged or missing; it has been made again from the Maildir"));
+        kv_str("reason", "index.db was missing, damaged or given up; it has been made again from the Maildir"));
     LIST_EACH (l, &a->boxes) {
         refresh_whole(LIST_ENTRY(l, struct open_mailbox, link));
     }

@@ -168,8 +168,10 @@ static void failed(struct mailbox_refresh *r)
         mailbox_mark_gone(b);
         return;
     }
-    LOG(WARNING, "mailbox-not-read", kv_str("user", b->account->user), kv_str("mailbox", b->name),
-        kv_str("reason", r->j.err.text));
+    if (!b->unreadable)
+        LOG(WARNING, "mailbox-not-read", kv_str("user", b->account->user), kv_str("mailbox", b->name),
+            kv_str("reason", r->j.err.text));
+    b->unreadable = true;
     b->whole = true; /* what was told may not have been kept */
     look_after(b, MAILBOXES_POLL_MS);
 }
@@ -184,8 +186,10 @@ static void found(struct mailbox_refresh *r)
         loaded(r);
     else
         box_apply(b, &r->j.changes, NULL, false);
-    if (r->j.code >= 0)
-        look_later(b);
+    if (r->j.code < 0)
+        return;
+    b->unreadable = false;
+    look_later(b);
 }
 
 static void done(void *owner, struct account_job *j)
@@ -213,8 +217,8 @@ static void done(void *owner, struct account_job *j)
     answer(&r->asks, b->gone ? -ENOENT : j->code, b, &j->err);
     if (b->gone || !b->loaded)
         answer(&b->asks, b->gone ? -ENOENT : j->code, b, &j->err);
-    else if (!list_empty(&b->asks) || (b->users > 0 && (b->again || b->whole)))
-        start(b);
+    else if (!list_empty(&b->asks) || (j->code >= 0 && b->users > 0 && (b->again || b->whole)))
+        start(b); /* after a failure: when it is time to look again */
     if (!b->gone && b->loaded)
         arrive_reserve(b);
 }

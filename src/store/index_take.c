@@ -267,8 +267,13 @@ static int take_one(struct index *x, struct folder *f, struct scan_item *item, b
         return r < 0 ? r : 0;
     file_name_parse(slice_str(item->name), &n);
     r = measure(f, item, &n, &row);
+    if (r == -EACCES || r == -EPERM) { /* one file of another owner does not keep the others from their reader */
+        (void)err_set(&x->left_out, r, "%s/%s in %s: %s", item->place == PLACE_CUR ? "cur" : "new", item->name, f->name,
+                      err_text(r));
+        return 0;
+    }
     if (r != 0)
-        return r < 0 ? err_set(e, r, "read a message of %s: %s", x->user, err_text(r)) : 0;
+        return r < 0 ? err_set(e, r, "read %s in %s of %s: %s", item->name, f->name, x->user, err_text(r)) : 0;
     TRY(index_letters(x, f, n.info, &row.message, e));
     counted = item->uid == 0;
     if (counted)

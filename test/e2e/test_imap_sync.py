@@ -105,6 +105,27 @@ def test_qresync(t):
              ("NOOP", "OK"), ("SELECT INBOX (QRESYNC (%d %d))" % (validity, now), "OK", r"VANISHED \(EARLIER\) 7$"))
 
 
+def test_a_file_that_may_not_be_read(t):
+    """A restore by another user: its neighbours are served, and the log names the file, once."""
+    s = server(t)
+    cur = os.path.join(s.maildir(), "cur")
+    with client(s, select="INBOX") as c:
+        s.send(message("first"))
+        wait_until("the first", lambda: c.do("STATUS INBOX (MESSAGES)").find(rb"MESSAGES 1"), 10)
+        path = os.path.join(cur, "1700000000.M1P1.elsewhere:2,S")
+        with open(path, "w", encoding="ascii") as out:
+            out.write("Subject: mine\n\n")
+            os.fchmod(out.fileno(), 0)
+        s.wait_log("event=message-left-out user=anna@example.org reason=\"cur/1700000000.M1P1.elsewhere:2,S in INBOX: ")
+        talk(c, ("NOOP", "OK"), ("SELECT INBOX", "OK", "1 EXISTS"), ("STATUS INBOX (MESSAGES)", "OK", "MESSAGES 1"))
+        s.send(message("second"))
+        wait_until("the second", lambda: c.do("STATUS INBOX (MESSAGES)").find(rb"MESSAGES 2"), 10)
+        os.chmod(path, 0o644)
+        os.rename(path, path + "T")
+        wait_until("what may be read now", lambda: c.do("STATUS INBOX (MESSAGES)").find(rb"MESSAGES 3"), 10)
+    assert s.log().count("event=message-left-out") < 10, s.log()
+
+
 def test_idle(t):
     s = server(t, {"limits": {"errors": 100}})
     with client(s, select="INBOX") as c, client(s) as other:

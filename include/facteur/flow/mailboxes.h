@@ -89,6 +89,7 @@ struct account_job {
     struct link in_lane;
     struct account *account;
     bool begun, started_again, held, rebuilt;
+    struct err left_out; /* a file that may not be read; code 0: none */
 };
 void account_start(struct account *a, struct job_scope *scope, struct account_job *j);
 /* From `done` after MORE: the job waits (for output to drain); account_start goes on with it, account_drop ends it. */
@@ -119,6 +120,7 @@ struct open_mailbox {
     uint32_t recent_noted; /* first_recent as the index has it */
     unsigned work;         /* of enum box_work: what is to be done in the background */
     bool loaded, take_new, again, whole, reserving;
+    bool unreadable; /* the last look failed, and that has been said */
 };
 
 /* Opens (index_folder, index_sync with take_new unless read_only, index_load), or shares after a look at the

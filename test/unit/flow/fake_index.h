@@ -208,6 +208,13 @@ void index_set_limits(struct index *x, const struct index_options *o)
     (void)o;
 }
 
+bool index_left_out(struct index *x, struct err *ret)
+{
+    (void)x;
+    (void)ret;
+    return false;
+}
+
 bool index_was_rebuilt(struct index *x)
 {
     bool was;

@@ -711,6 +711,9 @@ static void a_look_that_fails_is_said(void **state)
     fake.sync_code = -EIO;
     mailbox_check(a.box, &a.scope, on_checked, &a);
     RUN_UNTIL(x, a.checked == 1);
+    settle(x);
+    mailbox_check(a.box, &a.scope, on_checked, &a);
+    RUN_UNTIL(x, a.checked == 2);
     assert_int_equal(log_lines(x, "mailbox-not-read"), 1);
     assert_false(a.box->gone);
     fake.sync_code = 0;
