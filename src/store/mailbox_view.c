@@ -200,19 +200,42 @@ int view_uids_of_seqs(const struct mailbox_view *v, const struct ranges *seqs, s
     return 0;
 }
 
-int view_uids(const struct mailbox_view *v, const struct ranges *uids, struct ranges *ret)
+/* The usual case: a saved search may have a piece for each third message, and the next one is near. */
+static int plain_uids(const struct mailbox_view *v, const struct ranges *uids, struct ranges *ret)
 {
-    struct ranges found = { 0 };
-    int code = 0;
+    const struct mailbox *m = v->mailbox;
+    size_t count = mailbox_index(m, v->next), at = 0;
 
-    for (size_t i = 0; i < uids->count && code == 0; i++) {
+    for (size_t i = 0; i < uids->count && at < count; i++) {
+        const struct range *r = &uids->items[i];
+
+        at += m->messages[at].uid < r->from;
+        if (at < count && m->messages[at].uid < r->from)
+            at = mailbox_index(m, r->from);
+        for (; at < count && m->messages[at].uid <= r->to; at++)
+            TRY(ranges_add(ret, m->messages[at].uid, m->messages[at].uid));
+    }
+    return 0;
+}
+
+static int walked_uids(const struct mailbox_view *v, const struct ranges *uids, struct ranges *ret)
+{
+    for (size_t i = 0; i < uids->count; i++) {
         struct walk w;
         uint32_t uid;
 
         walk_start(&w, v, uids->items[i].from > 0 ? uids->items[i].from : 1);
-        while (code == 0 && (uid = walk_next(&w)) != 0 && uid <= uids->items[i].to)
-            code = ranges_add(&found, uid, uid);
+        while ((uid = walk_next(&w)) != 0 && uid <= uids->items[i].to)
+            TRY(ranges_add(ret, uid, uid));
     }
+    return 0;
+}
+
+int view_uids(const struct mailbox_view *v, const struct ranges *uids, struct ranges *ret)
+{
+    struct ranges found = { 0 };
+    int code = is_plain(v) ? plain_uids(v, uids, &found) : walked_uids(v, uids, &found);
+
     if (code < 0) {
         ranges_clear(&found);
         return code;
