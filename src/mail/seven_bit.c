@@ -207,12 +207,12 @@ static uint64_t growth(const struct mime_part *part)
 int seven_bit_plan(struct seven_bit *s, uint64_t *ret_size, struct err *e)
 {
     uint64_t size = s->size;
-    const char *obstacle;
     unsigned depth = 0;
 
     mime_end(&s->mime);
     if (has_unfit_parts(s)) {
-        obstacle = find_obstacle(s);
+        const char *obstacle = find_obstacle(s);
+
         if (obstacle != NULL)
             return err_set(e, -EBADMSG, "%s", obstacle);
         make_steps(s);

@@ -36,6 +36,13 @@ static int push_base64(struct transfer_out *t, struct slice in, bool last, struc
 
 /* ---- quoted-printable: white space and CR are held until it is known whether a line ends behind them ---- */
 
+static char *put_line_end(char *to)
+{
+    *to++ = '\r';
+    *to++ = '\n';
+    return to;
+}
+
 static char *put_escaped(char *to, char c)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -52,8 +59,8 @@ static char *put_octet(struct transfer_out *t, char *to, char c, bool as_it_is)
     size_t n = as_it_is ? 1 : 3;
 
     if (t->column + n >= TRANSFER_LINE) { /* the last column is for the "=" of a soft line end */
-        memcpy(to, "=\r\n", 3);
-        to += 3;
+        *to++ = '=';
+        to = put_line_end(to);
         t->column = 0;
     }
     if (t->column == 0 && c == '-') { /* "--" and a boundary must not come to stand there */
@@ -82,8 +89,7 @@ static char *take_octet(struct transfer_out *t, char *to, char c)
     if (after_cr && c == '\n') {
         t->held = 0;
         t->column = 0;
-        memcpy(to, "\r\n", 2);
-        return to + 2;
+        return put_line_end(to);
     }
     to = put_held(t, to, !after_cr && c != '\r');
     if (c == ' ' || c == '\t' || c == '\r') {

@@ -50,15 +50,15 @@ bool smtp_client_wants_7bit(const struct smtp_client *c, const struct smtp_clien
 
 static const struct obstacle {
     bool (*applies)(const struct smtp_client *c, const struct smtp_client_message *m);
-    short code;
     const char *enhanced, *text;
+    short code;
     bool converts; /* in 7 bits it would be taken */
 } obstacles[] = {
-    { lacks_utf8, 550, "5.6.7", "The next server does not take internationalised addresses (SMTPUTF8)", false },
-    { lacks_binary, 554, "5.6.3", "The next server does not take binary messages (BINARYMIME)", true },
-    { lacks_8bit, 554, "5.6.3", "The next server does not take 8-bit messages (8BITMIME)", true },
-    { lacks_room, 552, "5.3.4", "The message is larger than the next server takes", false },
-    { lacks_sender, 553, "5.1.7", "The sender's address cannot be sent", false },
+    { lacks_utf8, "5.6.7", "The next server does not take internationalised addresses (SMTPUTF8)", 550, false },
+    { lacks_binary, "5.6.3", "The next server does not take binary messages (BINARYMIME)", 554, true },
+    { lacks_8bit, "5.6.3", "The next server does not take 8-bit messages (8BITMIME)", 554, true },
+    { lacks_room, "5.3.4", "The message is larger than the next server takes", 552, false },
+    { lacks_sender, "5.1.7", "The sender's address cannot be sent", 553, false },
 };
 
 static void say_obstacle(struct smtp_client *c, const struct obstacle *o)
