@@ -57,6 +57,7 @@ struct imap_result imap_result_of_error(int code)
         { -EEXIST, "ALREADYEXISTS", "There is one of that name already" },
         { -EPERM, "CANNOT", "That cannot be done" },
         { -EINVAL, "CANNOT", "That cannot be done" },
+        { -EXFULL, "LIMIT", "The mailbox has as many keywords as it may have (limits.keywords)" },
         { -ENOSPC, "UNAVAILABLE", "No room at the moment; try again later" },
         { -EFBIG, "UNAVAILABLE", "No room at the moment; try again later" },
         { -EIO, "UNAVAILABLE", "The mail store is not available; try again later" },

@@ -252,7 +252,7 @@ void imap_in_done(struct imap_session *s, struct imap_result r)
 
 struct imap_result imap_in_failed(const struct imap_session *s, int code, const struct err *e)
 {
-    static const int usual[] = { -ENOENT, -EEXIST, -EDQUOT, -EPERM, -EINVAL, -ENOTSUP };
+    static const int usual[] = { -ENOENT, -EEXIST, -EDQUOT, -EPERM, -EINVAL, -ENOTSUP, -EXFULL };
 
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
         if (code == usual[i])

@@ -21,6 +21,8 @@ struct store_job {
 
 static int find_keywords(struct store_job *j, struct index *x)
 {
+    if (j->op.how != FLAGS_REMOVE)
+        TRY(index_keywords_fit(x, j->folder, j->keywords, j->keyword_count, &j->aj.err)); /* all of them or none */
     for (size_t i = 0; i < j->keyword_count; i++) {
         unsigned bit = 0;
         int r =
@@ -115,11 +117,7 @@ static void store_done(void *owner, struct account_job *aj)
     if (aj->code >= 0)
         answer_slice(s, j, aj->code == MORE ? j->from : UINT32_MAX);
     if (aj->code == MORE) {
-        imap_in_continue(s, aj);
-        return;
-    }
-    if (aj->code == -ENOSPC && j->keyword_count > 0) {
-        imap_in_done(s, imap_no("LIMIT", "The mailbox has as many keywords as it may have (limits.keywords)"));
+        (void)imap_in_continue(s, aj);
         return;
     }
     if (aj->code < 0) {

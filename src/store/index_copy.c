@@ -62,7 +62,7 @@ static int map_keywords(struct index *x, struct copy *c, struct err *e)
 
         if ((c->keywords >> i & 1) != 0 && i < c->from->keyword_count)
             r = index_keyword_bit(x, c->to, slice_str(c->from->keywords[i]), true, &bit, e);
-        if (r < 0 && r != -ENOSPC && r != -EINVAL)
+        if (r < 0 && r != -EXFULL && r != -EINVAL)
             return r;
         c->bits[i] = (uint8_t)bit;
     }

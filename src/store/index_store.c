@@ -185,12 +185,38 @@ static int keyword_add(struct index *x, struct folder *f, struct slice name, str
         mem_free(f->keywords[bit]);
     else
         f->keyword_count++;
-    return r == -ENOSPC ? -EIO : r; /* the disk's: that there are too many keywords is something else */
+    return r;
+}
+
+static unsigned most_keywords(const struct index *x)
+{
+    return x->options.keywords < KEYWORDS_MAX ? x->options.keywords : KEYWORDS_MAX;
+}
+
+static int too_many(unsigned max, struct err *e)
+{
+    return err_set(e, -EXFULL, "a mailbox may have %u keywords (limits.keywords)", max);
+}
+
+int index_keywords_fit(struct index *x, uint32_t folder, const struct slice *names, size_t count, struct err *e)
+{
+    unsigned max = most_keywords(x), missing = 0, bit;
+    struct folder *f;
+
+    TRY(index_folder_open(x, folder, &f, e));
+    for (size_t i = 0; i < count; i++) {
+        int r = index_keyword_bit(x, f, names[i], false, &bit, NULL);
+
+        if (r < 0 && r != -ENOENT)
+            return err_set(e, r, "%s", err_text(r));
+        missing += r == -ENOENT;
+    }
+    return missing > 0 && f->keyword_count + missing > max ? too_many(max, e) : 0;
 }
 
 int index_keyword_bit(struct index *x, struct folder *f, struct slice name, bool create, unsigned *ret, struct err *e)
 {
-    unsigned max = x->options.keywords < KEYWORDS_MAX ? x->options.keywords : KEYWORDS_MAX;
+    unsigned max = most_keywords(x);
 
     for (int again = 0; again < 2; again++) {
         for (unsigned i = 0; i < f->keyword_count; i++)
@@ -206,7 +232,7 @@ int index_keyword_bit(struct index *x, struct folder *f, struct slice name, bool
     if (!keyword_valid(name))
         return err_set(e, -EINVAL, "this cannot be a keyword");
     if (f->keyword_count >= max)
-        return err_set(e, -ENOSPC, "the mailbox has %u keywords already", max);
+        return too_many(max, e);
     TRY(keyword_add(x, f, name, e));
     index_keywords_changed(f);
     *ret = f->keyword_count - 1;

@@ -124,6 +124,18 @@ def test_store(t):
              ("FETCH 2 FLAGS", "OK", r"\\Answered", r"\\Draft", r"\\Deleted"))
 
 
+def test_more_keywords_than_a_mailbox_has(t):
+    s = server(t, {"limits": {"keywords": 5}})
+    with client(s) as c:
+        c.append("INBOX", b"Subject: x\r\n\r\n", "(k1 k2)")
+        talk(c, ("SELECT INBOX", "OK", r"PERMANENTFLAGS .*\\\*"),
+             ("STORE 1 +FLAGS (k3 k4 k5 k6)", "NO", r"\[LIMIT\].*limits\.keywords"), ("FETCH 1 FLAGS", "OK", "!k3"),
+             ("STORE 1 +FLAGS (k1 k3 k4 k5)", "OK", "k5"), ("STORE 1 -FLAGS (k9)", "OK"),
+             ("STORE 1 +FLAGS (k2 k7)", "NO", r"\[LIMIT\]"))
+        talk(c, ("SELECT INBOX", "OK", r"PERMANENTFLAGS [^]]*k5\)"),
+             (b"APPEND INBOX (k8) " + literal(b"Subject: y\r\n\r\n"), "NO", r"\[LIMIT\]"))
+
+
 def test_close_unselect_expunge(t):
     s = server(t)
     with client(s) as c, client(s) as other:

@@ -194,7 +194,10 @@ struct index_store {
 int index_store(struct index *x, uint32_t folder, const struct ranges *uids, uint32_t *from,
                 const struct index_store *op, struct mailbox_changes *ret, struct ranges *modified,
                 struct err *e) MUST_USE;
-/* The bit of a keyword, made when `create`: -ENOENT, -ENOSPC when the folder has as many as it may. */
+/* Whether the folder has room for those of these keywords that it does not know: 0 or -EXFULL. */
+int index_keywords_fit(struct index *x, uint32_t folder, const struct slice *names, size_t count,
+                       struct err *e) MUST_USE;
+/* The bit of a keyword, made when `create`: -ENOENT, -EXFULL when the folder has as many as it may. */
 int index_keyword(struct index *x, uint32_t folder, struct slice name, bool create, unsigned *ret,
                   struct mailbox_changes *changes, struct err *e) MUST_USE;
 /* Removes the files of those among `uids` that have \Deleted (all of them when `any`). In slices, as above. */
