@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-enum { CODE_MAX = 1024 * 1024 };
+enum { CODE_MAX = 1024 * 1024, MOVE_SLICE = 500 };
 
 struct copy_job {
     struct account_job aj;
@@ -14,8 +14,29 @@ struct copy_job {
     uint32_t folder;
     struct index_folder target;
     struct ranges uids, from_uids, to_uids;
+    uint64_t cursor; /* MOVE: how far it is in `uids` */
     bool move;
 };
+
+/* RFC 6851 3.3: each message by itself is moved or not; so others get their turn between. A COPY is all or nothing. */
+static int run_move(struct copy_job *j, struct index *x)
+{
+    struct ranges slice = { 0 };
+    uint64_t cursor = j->cursor, next;
+    uint32_t uid;
+    int r = 0;
+
+    for (unsigned n = 0; n < MOVE_SLICE && r == 0 && ranges_next(&j->uids, &cursor, &uid); n++)
+        r = ranges_add(&slice, uid, uid);
+    if (r == 0)
+        r = index_copy(x, j->folder, &slice, j->target.id, true, &j->aj.changes, &j->aj.changes2, &j->from_uids,
+                       &j->to_uids, &j->aj.err);
+    ranges_clear(&slice);
+    if (r != DONE)
+        return r;
+    next = j->cursor = cursor;
+    return ranges_next(&j->uids, &next, &uid) ? MORE : DONE;
+}
 
 static int run_copy(struct account_job *aj, struct index *x)
 {
@@ -24,7 +45,9 @@ static int run_copy(struct account_job *aj, struct index *x)
     if (j->target.id == 0)
         TRY(index_folder(x, j->name, &j->target, &aj->err));
     aj->folder2 = j->target.id;
-    return index_copy(x, j->folder, &j->uids, j->target.id, j->move, &aj->changes, &aj->changes2, &j->from_uids,
+    if (j->move)
+        return run_move(j, x);
+    return index_copy(x, j->folder, &j->uids, j->target.id, false, &aj->changes, &aj->changes2, &j->from_uids,
                       &j->to_uids, &aj->err);
 }
 
@@ -37,9 +60,8 @@ static int write_code(const struct copy_job *j, struct buf *out)
     return ranges_format(&j->to_uids, out);
 }
 
-static void copied(struct imap_session *s, const struct copy_job *j)
+static void copied(struct imap_session *s, const struct copy_job *j, struct imap_result r)
 {
-    struct imap_result r = imap_ok("%s completed", j->move ? "MOVE" : "COPY");
     struct buf code;
 
     buf_init(&code, CODE_MAX);
@@ -66,9 +88,9 @@ static void copy_done(void *owner, struct account_job *aj)
     else if (aj->code == -ENOENT && j->target.id == 0)
         imap_in_done(s, imap_no("TRYCREATE", "There is no such mailbox"));
     else if (aj->code < 0)
-        imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
+        copied(s, j, imap_in_failed(s, aj->code, &aj->err)); /* a MOVE may have come some way */
     else
-        copied(s, j);
+        copied(s, j, imap_ok("%s completed", j->move ? "MOVE" : "COPY"));
 }
 
 static void copy_drop(struct account_job *aj)

@@ -4,6 +4,7 @@ import re
 
 from imap import client, literal, server, talk
 from lib import ANNA, message, wait_until
+from test_imap_fetch import many
 
 MIXED = (b"Date: Mon, 7 Feb 1994 21:52:25 -0800\r\nFrom: Fred Foobar <foobar@example.com>\r\nSubject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n"
          b"To: a@example.org, b@example.org\r\nCc: c@example.org\r\nMessage-ID: <B27397-0100000@example.com>\r\nMIME-Version: 1.0\r\n"
@@ -233,6 +234,17 @@ def test_large_append_and_fetch(t):
         c.do("SELECT INBOX")
         assert c.do("FETCH 1 BODY.PEEK[]").untagged[0].split(b"\r\n", 1)[1][:-1] == body
         assert c.do("FETCH 1 BODY.PEEK[]<4000000.100>").find(rb"BODY\[\]<4000000> \{100\}")
+
+
+def test_a_move_in_slices(t):
+    s = server(t)
+    many(s, 1203, 300)
+    with client(s, select="INBOX") as c:
+        answer = c.do("UID MOVE 2:1202 Archive")
+        assert answer.find(rb"^\* OK \[COPYUID \d+ 2:1202 1:1201\]"), answer.untagged[0]
+        assert len(answer.all(rb"EXPUNGE$")) == 1201 and answer.untagged[0].startswith(b"* OK ")
+        talk(c, ("UID SEARCH ALL", "OK", "SEARCH 1 1203$"), ("STATUS Archive (MESSAGES UIDNEXT)", "OK", "MESSAGES 1201 UIDNEXT 1202"),
+             ("MOVE 1:2 Nowhere", "NO", r"\[TRYCREATE\]", "!COPYUID"))
 
 
 def test_copy_and_move(t):
