@@ -51,6 +51,7 @@ static const struct status_word status_words[] = {
     { STATUS_UNSEEN, "UNSEEN" },       { STATUS_DELETED, "DELETED" },
     { STATUS_SIZE, "SIZE" },           { STATUS_HIGHESTMODSEQ, "HIGHESTMODSEQ" },
     { STATUS_MAILBOXID, "MAILBOXID" }, { STATUS_APPENDLIMIT, "APPENDLIMIT" },
+    { STATUS_DELETED_STORAGE, "DELETED-STORAGE" },
 };
 
 static uint64_t status_number(const struct index_status *st, unsigned item, uint64_t append_limit)
@@ -70,6 +71,8 @@ static uint64_t status_number(const struct index_status *st, unsigned item, uint
         return st->deleted;
     case STATUS_SIZE:
         return st->size;
+    case STATUS_DELETED_STORAGE:
+        return st->deleted_size;
     case STATUS_HIGHESTMODSEQ:
         return st->modseq;
     default:

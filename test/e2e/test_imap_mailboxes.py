@@ -210,8 +210,8 @@ def test_status_and_namespace(t):
         talk(c, ("NAMESPACE", "OK", r'^\* NAMESPACE \(\("" "/"\)\) NIL NIL$'),
              ("STATUS Sent (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)", "OK",
               r"MESSAGES 3 RECENT 3 UIDNEXT 4 UIDVALIDITY \d+ UNSEEN 1"),
-             ("STATUS Sent (SIZE DELETED HIGHESTMODSEQ MAILBOXID APPENDLIMIT)", "OK", r"SIZE %d\b" % size,
-              r"DELETED 1\b", r"HIGHESTMODSEQ [1-9]",
+             ("STATUS Sent (SIZE DELETED DELETED-STORAGE HIGHESTMODSEQ MAILBOXID APPENDLIMIT)", "OK", r"SIZE %d\b" % size,
+              r"DELETED 1\b", r"DELETED-STORAGE [1-9]\d+\b", r"HIGHESTMODSEQ [1-9]",
               r"MAILBOXID \(\S+\)", r"APPENDLIMIT \d+"),
              ("STATUS nowhere (MESSAGES)", "NO", r"\[NONEXISTENT\]"), ("SELECT Sent", "OK"),
              ("STATUS Sent (MESSAGES)", "OK", "MESSAGES 3"))

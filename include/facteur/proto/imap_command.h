@@ -191,7 +191,8 @@ enum imap_status_item {
     STATUS_SIZE = 64,
     STATUS_HIGHESTMODSEQ = 128,
     STATUS_MAILBOXID = 256,
-    STATUS_APPENDLIMIT = 512
+    STATUS_APPENDLIMIT = 512,
+    STATUS_DELETED_STORAGE = 1024
 };
 enum imap_list_option {
     LIST_SUBSCRIBED = 1,
