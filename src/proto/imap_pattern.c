@@ -14,7 +14,7 @@ static bool is_wild(char c)
 
 /* Runs of wildcards as one: "*" when there is one in it. False when it has more other octets than the name: then it
  * cannot match, and what is left fits. */
-static bool simplify(struct slice pattern, size_t name_n, bool folded, char to[PATTERN_MAX], size_t *ret_n)
+static bool simplify(struct slice pattern, size_t name_n, char to[PATTERN_MAX], size_t *ret_n)
 {
     size_t n = 0, plain = 0;
 
@@ -24,7 +24,7 @@ static bool simplify(struct slice pattern, size_t name_n, bool folded, char to[P
         if (!is_wild(c)) {
             if (++plain > name_n)
                 return false;
-            to[n++] = folded ? fold(c) : c;
+            to[n++] = c;
         } else if (n == 0 || !is_wild(to[n - 1])) {
             to[n++] = c;
         } else if (c == '*') {
@@ -35,15 +35,24 @@ static bool simplify(struct slice pattern, size_t name_n, bool folded, char to[P
     return true;
 }
 
+/* RFC 3501 5.1: INBOX is written in any case, also before what is below it. */
+static size_t inbox_octets(struct slice name)
+{
+    enum { INBOX = 5 };
+
+    return slice_is(slice_head(name, INBOX), "INBOX") && (name.n == INBOX || name.p[INBOX] == '/') ? INBOX : 0;
+}
+
 /* All places in the pattern at once, octet by octet of the name: nothing is tried twice. at[i]: what is before place i
  * has matched so far. */
 bool imap_pattern_matches(struct slice pattern, struct slice name)
 {
     char p[PATTERN_MAX];
-    bool at[PATTERN_MAX + 1] = { true }, inbox = slice_is(name, "INBOX");
+    bool at[PATTERN_MAX + 1] = { true };
+    size_t inbox = inbox_octets(name);
     size_t n = 0;
 
-    if (name.n > NAME_MAX_OCTETS || !simplify(pattern, name.n, inbox, p, &n))
+    if (name.n > NAME_MAX_OCTETS || !simplify(pattern, name.n, p, &n))
         return false;
     if (n > 0 && is_wild(p[0]))
         at[1] = true;
@@ -59,7 +68,7 @@ bool imap_pattern_matches(struct slice pattern, struct slice name)
             if (wild) /* it takes c, or it took earlier ones, or none */
                 at[k + 1] = (before && (p[k] == '*' || c != '/')) || at[k];
             else
-                at[k + 1] = here && p[k] == c;
+                at[k + 1] = here && (p[k] == c || (i < inbox && fold(p[k]) == c));
             any = any || at[k + 1];
         }
         if (!any)
