@@ -147,9 +147,10 @@ static int read_charset_and_keys(struct imap_cursor *x)
     return imap_search_keys(x);
 }
 
+/* RETURN would be RFC 5267's ESORT. */
 int imap_args_sort(struct imap_cursor *x)
 {
-    TRY(read_return(x));
+    TRY(imap_space(x));
     TRY(read_criteria(x));
     return read_charset_and_keys(x);
 }

@@ -225,6 +225,7 @@ static void wrong_ones(void **state)
         { "a SEARCH RETURN (MIN)", -EINVAL },
         { "a SEARCH CHARSET UTF-8", -EINVAL },
         { "a SEARCH TEXT \"\xff\"", -EINVAL },
+        { "a SORT RETURN (MIN) (DATE) UTF-8 ALL", -EINVAL },
         { "a SORT (DATE) ALL", -EINVAL },
         { "a SORT () UTF-8 ALL", -EINVAL },
         { "a SORT (REVERSE) UTF-8 ALL", -EINVAL },
@@ -572,7 +573,6 @@ static void search_results(void **state)
           RETURN_MIN | RETURN_MAX | RETURN_COUNT | RETURN_ALL | RETURN_SAVE },
         { "a UID SEARCH RETURN (SAVE) CHARSET UTF-8 ALL", true, RETURN_SAVE },
         { "a UID SEARCH RETURN (PARTIAL -1:-500 COUNT) ALL", true, RETURN_PARTIAL | RETURN_COUNT },
-        { "a SORT RETURN (MIN) (REVERSE DATE SUBJECT DISPLAYFROM) UTF-8 ALL", true, RETURN_MIN },
     };
     struct parsed *p;
 
@@ -621,9 +621,10 @@ static void lists(void **state)
     p = good("a LSUB \"\" *", &logged_in);
     assert_slice(p->c.list.patterns[0], "*");
     done(p);
-    p = good("a STATUS x (messages RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED SIZE HIGHESTMODSEQ MAILBOXID APPENDLIMIT)",
+    p = good("a STATUS x (messages RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED SIZE HIGHESTMODSEQ MAILBOXID "
+             "APPENDLIMIT DELETED-STORAGE)",
              &logged_in);
-    assert_int_equal(p->c.status, 1023);
+    assert_int_equal(p->c.status, 2047);
     assert_int_equal(p->c.enable, ENABLE_CONDSTORE);
     done(p);
 }
