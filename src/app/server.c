@@ -114,6 +114,13 @@ static int switch_log_and_listeners(struct server *s, struct config *fresh, stru
     return code;
 }
 
+static struct slice without_last_newline(const struct buf *b)
+{
+    struct slice s = buf_slice(b);
+
+    return s.n > 0 && s.p[s.n - 1] == '\n' ? slice_head(s, s.n - 1) : s;
+}
+
 /* A new snapshot, or everything as it was. */
 static int load_anew(struct server *s, struct buf *messages)
 {
@@ -134,15 +141,16 @@ static int load_anew(struct server *s, struct buf *messages)
         code = switch_log_and_listeners(s, fresh, &e);
     say(messages, slice_str(e.text));
     if (code < 0) {
-        LOG(ERROR, "reload-failed", kv_slice("reason", buf_slice(messages)),
-            kv_str("advice", "the old configuration stays in force"));
+        LOG(ERROR, "reload-failed", kv_slice("reason", without_last_newline(messages)),
+            kv_str("advice", "the old configuration stays in force; files in directories that it does not name are "
+                             "found after a restart only"));
         tls_server_unref(&tls);
         tls_client_unref(&client);
         config_unref(&fresh);
         return code;
     }
     take_config(s, fresh, tls, client);
-    LOG(INFO, "reloaded", kv_str("config", fresh->file), kv_slice("messages", buf_slice(messages)));
+    LOG(INFO, "reloaded", kv_str("config", fresh->file), kv_slice("messages", without_last_newline(messages)));
     return 0;
 }
 
