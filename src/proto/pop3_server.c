@@ -70,6 +70,13 @@ void pop3_fail(struct pop3_server *s, const char *fmt, ...)
 
 /* --- input --- */
 
+/* What is no line is not shown: it may be a password. */
+static void fail_unread(struct pop3_server *s, const char *why)
+{
+    s->shown[0] = '\0';
+    pop3_fail(s, "%s", why);
+}
+
 /* The next line without its CRLF; false when there is none. A bare LF is no line end. */
 static bool next_line(struct pop3_server *s, struct slice *ret)
 {
@@ -84,7 +91,7 @@ static bool next_line(struct pop3_server *s, struct slice *ret)
     *ret = slice_make(in.p, end != NULL ? used - 2 : used);
     if (s->swallowing || used > most || end == NULL) {
         if (!s->swallowing)
-            pop3_fail(s, "The line is too long");
+            fail_unread(s, "The line is too long");
         s->swallowing = end == NULL;
         s->take = pop3_take_command;
         *ret = slice_make(NULL, 0);
@@ -95,7 +102,7 @@ static bool next_line(struct pop3_server *s, struct slice *ret)
 static void take_line(struct pop3_server *s, struct slice line)
 {
     if (slice_find(line, '\0') >= 0 || slice_find(line, '\n') >= 0 || slice_find(line, '\r') >= 0)
-        pop3_fail(s, "A line ends in CRLF and holds no NUL, CR or LF");
+        fail_unread(s, "A line ends in CRLF and holds no NUL, CR or LF");
     else
         s->take(s, line);
 }
