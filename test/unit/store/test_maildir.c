@@ -191,6 +191,45 @@ static void test_again(void **ctx)
     assert_int_equal(count("new"), 1);
 }
 
+static unsigned renamings;
+
+/* The owner's session is faster, twice. */
+static int renamed_meanwhile(int a_dir, const char *a, int b_dir, const char *b)
+{
+    char to[300];
+
+    (void)snprintf(to, sizeof to, "%s%u", b, renamings);
+    if (renamings < 2) {
+        renamings++;
+        assert_int_equal(renameat(b_dir, b, b_dir, to), 0);
+    }
+    return sys_kernel.exchange(a_dir, a, b_dir, b);
+}
+
+static void test_renamed_meanwhile(void **ctx)
+{
+    struct maildir_delivery d = delivery(5);
+    struct sys hooked = sys_kernel;
+    char from[1400], to[300];
+
+    (void)ctx;
+    deliver(&d);
+    (void)snprintf(from, sizeof from, "new/%s", d.name);
+    (void)snprintf(to, sizeof to, "cur/%s,U=17:2,", d.name);
+    move(from, to);
+    reopened();
+    d.maybe_there = true;
+    hooked.exchange = renamed_meanwhile;
+    renamings = 0;
+    sys = &hooked;
+    deliver(&d);
+    sys = &sys_kernel;
+    assert_int_equal(renamings, 2);
+    assert_int_equal(count("new"), 0);
+    assert_int_equal(count("cur"), 1);
+    assert_int_equal(count("tmp"), 0);
+}
+
 static void test_half_copy_is_replaced(void **ctx)
 {
     struct maildir_delivery d = delivery(5);
@@ -682,6 +721,7 @@ int main(void)
         TEST(test_delivery),
         TEST(test_many_recipients_and_mailboxes),
         TEST(test_again),
+        TEST(test_renamed_meanwhile),
         TEST(test_half_copy_is_replaced),
         TEST(test_spooled),
         TEST(test_twins),
