@@ -14,9 +14,9 @@ static const struct {
     size_t hide;
     enum unit unit;
 } units[] = {
-    { "over_50_ms", 0, PLAIN }, { "_ends_s", 2, WHEN_S },   { "_us", 3, MICROSECONDS },
-    { "_s", 2, SECONDS },       { "octets", 0, OCTETS },    { "resident", 0, OCTETS },
-    { "bodies", 0, OCTETS },    { "disk_free", 0, OCTETS }, { "", 0, PLAIN },
+    { "over_50_ms", 0, PLAIN }, { "_ends_s", 2, WHEN_S },  { "_us", 3, MICROSECONDS }, { "_s", 2, SECONDS },
+    { "octets", 0, OCTETS },    { "resident", 0, OCTETS }, { "bodies", 0, OCTETS },    { "output", 0, OCTETS },
+    { "disk_free", 0, OCTETS }, { "", 0, PLAIN },
 };
 
 static size_t unit_of(const char *key)

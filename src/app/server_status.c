@@ -108,9 +108,9 @@ json_t *server_status(void *server)
     (void)json_object_set_new(status, "relay", relay_json(&s->flow));
     (void)json_object_set_new(status, "dns", dns_json(&s->flow));
     (void)json_object_set_new(status, "stalls", stalls_json(s));
-    (void)json_object_set_new(
-        status, "memory",
-        json_pack("{so,so}", "resident", number(resident_octets()), "bodies", number(s->flow.body_octets)));
+    (void)json_object_set_new(status, "memory",
+                              json_pack("{so,so,so}", "resident", number(resident_octets()), "bodies",
+                                        number(s->flow.body_octets), "output", number(s->flow.output.octets)));
     (void)json_object_set_new(status, "disk_free", number((uint64_t)space_octets(s->flow.space)));
     (void)json_object_set_new(status, "log_lines_dropped", number(log_dropped()));
     (void)json_object_set_new(status, "history_events_lost", number(chronicle_lost(s->flow.chronicle)));

@@ -86,6 +86,7 @@ static struct account *account_new(struct mailboxes *m, const char *user)
     a->user = mem_str(user);
     a->maildirs = m->f->maildirs;
     a->state = m->state;
+    a->output.whole = &m->f->output;
     list_init(&a->boxes);
     list_init(&a->urgent);
     list_init(&a->line);
@@ -117,6 +118,11 @@ void account_close(struct account **a)
 const char *account_user(const struct account *a)
 {
     return a->user;
+}
+
+struct meter *account_output(struct account *a)
+{
+    return &a->output;
 }
 
 /* --- lingering --- */

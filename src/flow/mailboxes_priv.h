@@ -66,6 +66,7 @@ struct account {
     struct index_options wanted;
     struct index *index;   /* the lane's; NULL: the next job opens it */
     unsigned users;        /* account_open, mailboxes in use and jobs */
+    struct meter output;   /* of the user's connections: a part of flow's */
     struct link boxes;     /* struct open_mailbox that can be shared */
     struct link idle_link; /* in mailboxes.idle */
     int64_t until_ms;

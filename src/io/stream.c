@@ -326,8 +326,7 @@ static void on_uv_closed(uv_handle_t *handle)
     if (s->ev != NULL)
         s->ev->on_closed(s->owner);
     tls_session_free(&s->tls);
-    buf_clear(&s->out);
-    buf_clear(&s->wire);
+    stream_out_clear(s);
     buf_clear(&s->unread);
     mem_free(s->local);
     mem_free(s);

@@ -18,11 +18,31 @@ static size_t queued(const struct stream *s)
     return s->out.n + s->wire.n + s->in_flight;
 }
 
+static void count(struct stream *s)
+{
+    meter_set(s->meter, &s->metered, s->out.cap + s->wire.cap + s->in_flight_room);
+}
+
+void stream_meter(struct stream *s, struct meter *m)
+{
+    size_t n = s->metered;
+
+    meter_set(s->meter, &s->metered, 0);
+    s->meter = m;
+    meter_set(m, &s->metered, n);
+}
+
+void stream_out_clear(struct stream *s)
+{
+    buf_clear(&s->out);
+    buf_clear(&s->wire);
+    count(s);
+}
+
 static void fail(struct stream *s, int status)
 {
     s->broken = true;
-    buf_clear(&s->out);
-    buf_clear(&s->wire);
+    stream_out_clear(s);
     if (s->state == STREAM_FINISHING) {
         stream_close(s);
         return;
@@ -42,7 +62,8 @@ static void on_written(uv_write_t *req, int status)
 
     mem_free(w->octets);
     mem_free(w);
-    s->in_flight = 0;
+    s->in_flight = s->in_flight_room = 0;
+    count(s);
     if (s->state == STREAM_CLOSING) /* then the status says nothing (0 also comes after uv_close) */
         return;
     loop_note(s->loop, "write");
@@ -60,6 +81,7 @@ static void write_rest(struct stream *s)
     uv_buf_t buf;
     int rc;
 
+    s->in_flight_room = s->wire.cap;
     w->octets = buf_give(&s->wire, &n);
     buf = uv_buf_init(w->octets, (unsigned)n);
     s->in_flight = n;
@@ -67,7 +89,7 @@ static void write_rest(struct stream *s)
     if (rc < 0) {
         mem_free(w->octets);
         mem_free(w);
-        s->in_flight = 0;
+        s->in_flight = s->in_flight_room = 0;
         fail(s, rc);
     }
 }
@@ -159,6 +181,7 @@ void stream_flush(struct stream *s)
         write_rest(s);
         break;
     }
+    count(s);
     drained(s);
 }
 
@@ -184,6 +207,7 @@ void stream_write(struct stream *s, struct slice octets)
     }
     if (queued(s) > STREAM_HIGH_WATER)
         s->full = true;
+    count(s);
     if (s->in_flight == 0 && !stream_in_handshake(s))
         loop_dirty(s->loop, &s->dirty);
 }

@@ -42,11 +42,14 @@ struct stream {
     void *owner;
     struct flushable dirty;
     struct deferred later;
-    struct waiter wait; /* handshake or finish */
-    struct buf out;     /* what the owner wrote */
-    struct buf wire;    /* what the socket gets; the same octets without TLS, records with it */
-    struct buf unread;  /* input kept back: given back by the owner, or records while it is paused */
-    size_t in_flight;   /* octets that libuv holds; while it does, nothing else is given to it */
+    struct waiter wait;    /* handshake or finish */
+    struct buf out;        /* what the owner wrote */
+    struct buf wire;       /* what the socket gets; the same octets without TLS, records with it */
+    struct buf unread;     /* input kept back: given back by the owner, or records while it is paused */
+    size_t in_flight;      /* octets that libuv holds; while it does, nothing else is given to it */
+    size_t in_flight_room; /* … and their memory */
+    struct meter *meter;
+    size_t metered; /* on it */
     struct tls_session *tls;
     struct endpoint peer;
     struct endpoint *local; /* family 0: not asked for yet */
@@ -86,6 +89,7 @@ void stream_ended(struct stream *s, int status);
 void stream_take(struct stream *s, struct slice in);
 
 void stream_out_init(struct stream *s);
+void stream_out_clear(struct stream *s);
 void stream_tls_take(struct stream *s, struct slice *in); /* leaves in *in what must wait */
 int stream_fd(const struct stream *s);
 

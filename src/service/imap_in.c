@@ -51,8 +51,8 @@ static void host_phase(void *world, enum imap_phase phase)
     case IMAP_PHASE_LOGIN:
         peer_deadline(&s->peer, limits->timeout.login);
         break;
-    case IMAP_PHASE_COMMAND:
-        peer_deadline(&s->peer, limits->timeout.imap);
+    case IMAP_PHASE_COMMAND: /* who does not read does not keep what it was sent for so long */
+        peer_deadline(&s->peer, stream_is_full(s->peer.stream) ? limits->timeout.data : limits->timeout.imap);
         break;
     case IMAP_PHASE_LITERAL:
         peer_deadline(&s->peer, limits->timeout.data);
@@ -269,6 +269,8 @@ static void on_timeout(struct peer *p)
         peer_deadline(p, idle_wait(s));
         return;
     }
+    if (imap_in_look_again(s))
+        return;
     peer_log_timeout(p);
     if (s->resume != NULL) { /* in the middle of an answer, where no BYE would be understood */
         peer_close(p, false);

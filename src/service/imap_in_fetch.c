@@ -251,33 +251,27 @@ static void fetch_drop(struct account_job *aj)
     ranges_clear(&f->vanished);
     buf_clear(&f->texts);
     buf_clear(&f->out);
-    buf_clear(&f->spare);
     mem_free(f->list);
     mem_free(f->rows);
     arena_clear(&f->arena);
     mem_free(f);
 }
 
-/* What has been made; the other buffer takes what is made while it is sent. */
-static struct slice take_out(struct fetch *f)
+static void send_out(struct imap_session *s, struct fetch *f)
 {
-    struct buf full = f->out;
-
-    f->out = f->spare;
+    imap_in_send(s, buf_slice(&f->out));
     buf_reset(&f->out);
-    f->spare = full;
-    return buf_slice(&full);
 }
 
 /* A slice of what needs the list alone: IMAP_OUTPUT octets are made in less than a millisecond or two. */
 static int say_list(struct imap_session *s, struct fetch *f)
 {
-    while (f->out.n < IMAP_OUTPUT) {
+    while (f->out.n < f->aj.room) {
         if (f->at == f->list_count)
             fill_list(s, f);
         if (f->at == f->list_count)
             return DONE;
-        for (; f->at < f->list_count && f->out.n < IMAP_OUTPUT; f->at++) {
+        for (; f->at < f->list_count && f->out.n < f->aj.room; f->at++) {
             const struct fetch_message *m = &f->list[f->at];
 
             TRY(fetch_write_start(f, m));
@@ -298,21 +292,20 @@ static void fetch_done(void *owner, struct account_job *aj)
 {
     struct imap_session *s = owner;
     struct fetch *f = LIST_ENTRY(aj, struct fetch, aj);
-    struct slice made;
     int r = aj->code;
 
     if (f->wants_vanished && f->has_vanished)
         tell_vanished(s, f);
     if (r >= 0 && is_plain(f)) /* this job is only there to wait for */
         r = stream_is_full(s->peer.stream) ? MORE : say_list(s, f);
-    made = take_out(f);
+    send_out(s, f);
     if (r == MORE) {
         fill_list(s, f);
-        imap_in_continue(s, aj); /* before the last slice is sent: the next one is made meanwhile */
-        imap_in_send(s, made);
+        stream_flush(s->peer.stream); /* whether the client takes it is known then */
+        if (!imap_in_continue(s, aj))
+            imap_in_hold(s, fetch_give_back(f));
         return;
     }
-    imap_in_send(s, made);
     if (r < 0 && f->in_line) {
         LOG(ERROR, "fetch-failed", kv_str("session", s->peer.client.session), kv_num("uid", f->list[f->at].uid),
             kv_str("reason", err_text(r)));
@@ -344,7 +337,7 @@ static struct fetch *make(struct imap_session *s, const struct imap_command *c)
     f->file.limits = (struct mime_limits){ s->peer.config->limits.mime_depth, s->peer.config->limits.mime_parts };
     buf_init(&f->texts, FETCH_TEXTS);
     buf_init(&f->out, FETCH_OUT);
-    buf_init(&f->spare, FETCH_OUT);
+    f->aj.room = imap_in_slice(s);
     f->aj.run = fetch_run;
     f->aj.done = fetch_done;
     f->aj.drop = fetch_drop;
@@ -360,7 +353,8 @@ static int take_messages(struct imap_session *s, const struct imap_command *c, s
         TRY(keep_changed(f, &s->box->m));
     if (c->fetch.partial)
         keep_part(f, c->fetch.partial_from, c->fetch.partial_to);
-    f->list_room = ranges_count(&f->uids) < FETCH_LIST ? (size_t)ranges_count(&f->uids) : FETCH_LIST;
+    f->list_room = f->aj.room / (IMAP_OUTPUT / FETCH_LIST);
+    f->list_room = ranges_count(&f->uids) < f->list_room ? (size_t)ranges_count(&f->uids) : f->list_room;
     f->list = mem_array(f->list_room, sizeof *f->list);
     if (f->fields != 0)
         f->rows = mem_array(f->list_room, sizeof *f->rows);
@@ -374,6 +368,7 @@ void imap_in_fetch(struct imap_session *s, const struct imap_command *c)
     int r = take_messages(s, c, f, &beyond);
     struct imap_result result;
 
+    imap_in_hold(s, f->aj.room);
     imap_in_flush(s); /* what this file makes goes out by another way */
 
     if (r == 0 && !beyond && is_plain(f) && !f->wants_vanished)
@@ -381,14 +376,12 @@ void imap_in_fetch(struct imap_session *s, const struct imap_command *c)
     else if (r == 0 && !beyond)
         r = MORE;
     if (r == MORE) {
-        struct slice made = take_out(f);
-
+        send_out(s, f);
         fill_list(s, f);
         imap_in_start(s, &f->aj, true);
-        imap_in_send(s, made);
         return;
     }
-    imap_in_send(s, take_out(f));
+    send_out(s, f);
     result = r < 0 ? imap_result_of_error(r) : beyond ? imap_bad("There are no such message numbers") : result_of(f);
     fetch_drop(&f->aj);
     imap_in_done(s, result);

@@ -1,4 +1,4 @@
-/* FETCH's job: prepared rows and messages' files become finished text. A slice ends when there is IMAP_OUTPUT of it or
+/* FETCH's job: prepared rows and messages' files become finished text. A slice ends when its room is used up or
  * its time is over, also in the middle of a literal: the place is kept in struct fetch. */
 #include "imap_in_fetch_priv.h"
 
@@ -41,7 +41,7 @@ static int take_row(void *to, const struct index_row *row)
             *r = (struct fetch_row){ .uid = row->uid };
         }
     }
-    return f->texts.n >= IMAP_OUTPUT || f->row_count == f->list_room || row->uid >= f->list[f->list_count - 1].uid;
+    return f->texts.n >= f->aj.room || f->row_count == f->list_room || row->uid >= f->list[f->list_count - 1].uid;
 }
 
 static int read_rows(struct fetch *f, struct index *x, uint32_t from)
@@ -70,6 +70,56 @@ static int find_row(struct fetch *f, struct index *x, const struct fetch_message
         return MORE;
     f->expunged = true;
     return LEFT_OUT;
+}
+
+static size_t row_octets(const struct fetch_row *row)
+{
+    return row->envelope.n + row->structure.n + row->preview.n;
+}
+
+static void move_text(const struct fetch *f, struct fetch_text *text, struct buf *to)
+{
+    size_t at = to->n;
+
+    (void)!buf_add(to, f->texts.p + text->at, text->n);
+    text->at = at;
+}
+
+/* Of the rows only that of the message under way stays, unless it is large: then it is read again. */
+static void drop_rows(struct fetch *f)
+{
+    struct fetch_row row;
+    struct buf kept;
+
+    if (!f->in_line || f->row_at == f->row_count || row_octets(&f->rows[f->row_at]) > FETCH_KEPT) {
+        buf_clear(&f->texts);
+        f->rows_until = 0;
+        f->row_count = f->row_at = 0;
+        return;
+    }
+    row = f->rows[f->row_at];
+    buf_init(&kept, FETCH_TEXTS);
+    move_text(f, &row.envelope, &kept);
+    move_text(f, &row.structure, &kept);
+    move_text(f, &row.preview, &kept);
+    buf_clear(&f->texts);
+    f->texts = kept;
+    f->rows[0] = row;
+    f->row_count = 1;
+    f->row_at = 0;
+    f->rows_until = row.uid + 1;
+}
+
+size_t fetch_give_back(struct fetch *f)
+{
+    buf_clear(&f->out);
+    buf_clear(&f->file.octets);
+    buf_clear(&f->file.lines);
+    buf_clear(&f->file.text);
+    f->find_again = f->find_again || (f->in_section && f->section.is_text);
+    if (f->fields != 0)
+        drop_rows(f);
+    return f->list_room * (sizeof *f->list + (f->fields != 0 ? sizeof *f->rows : 0)) + f->texts.cap;
 }
 
 /* --- \Seen --- */
@@ -112,7 +162,7 @@ static void mark_seen(struct fetch *f, struct index *x)
         const struct fetch_message *m = &f->list[f->seen_until];
 
         octets += m->size;
-        if (f->seen_until > f->at && octets > IMAP_OUTPUT)
+        if (f->seen_until > f->at && octets > f->aj.room)
             break;
         if ((m->flags & FLAG_SEEN) == 0)
             (void)!ranges_add(&uids, m->uid, m->uid);
@@ -223,19 +273,48 @@ static int start_message(struct fetch *f, struct index *x)
     return 0;
 }
 
+/* The section under way, of which a part has been said. */
+static int find_again(struct fetch *f)
+{
+    struct section found;
+
+    TRY(section_find(&f->file, &f->items[f->item - 1].item, &found));
+    if (found.length != f->section.length)
+        return -ESTALE;
+    found.skip = f->section.skip;
+    found.left = f->section.left;
+    f->section = found;
+    f->find_again = false;
+    return 0;
+}
+
+/* In the middle of one: its row may have been given back. */
+static int go_on_message(struct fetch *f, struct index *x)
+{
+    int r = f->fields != 0 ? find_row(f, x, &f->list[f->at]) : 0;
+
+    return r == LEFT_OUT ? -ESTALE : r;
+}
+
 /* Goes on with the message until it is said (DONE) or the output is full (MORE). */
 static int write_message(struct fetch *f)
 {
-    while (f->out.n < IMAP_OUTPUT) {
+    while (f->out.n < f->aj.room) {
         if (f->in_section) {
-            int r = section_next(&f->file, &f->section, &f->out);
+            int r = f->find_again ? find_again(f) : 0;
 
+            f->section.most = f->aj.room;
+            if (r == 0)
+                r = section_next(&f->file, &f->section, &f->out);
             if (r < 0)
                 return r;
             f->in_section = r == MORE;
         } else if (f->item < f->item_count) {
-            TRY(write_item(f, &f->items[f->item]));
-            f->item++;
+            int r = write_item(f, &f->items[f->item]);
+
+            if (r < 0)
+                return r;
+            f->item += r != MORE;
         } else {
             return fetch_write_end(f, &f->list[f->at]);
         }
@@ -246,7 +325,7 @@ static int write_message(struct fetch *f)
 /* DONE: it has been said or left out. MORE: the slice is at its end. Negative: nothing more can be said. */
 static int one_message(struct fetch *f, struct index *x)
 {
-    int r = f->in_line ? 0 : start_message(f, x);
+    int r = f->in_line ? go_on_message(f, x) : start_message(f, x);
 
     if (r == 0)
         r = write_message(f);
@@ -259,7 +338,8 @@ static int one_message(struct fetch *f, struct index *x)
         f->failed = r;
         r = LEFT_OUT;
     }
-    f->in_line = f->in_section = false;
+    f->in_line = f->in_section = f->find_again = false;
+    f->text_at = 0;
     message_close(&f->file);
     if (r < 0)
         return r;
@@ -283,8 +363,10 @@ int fetch_run(struct account_job *aj, struct index *x)
 
         if (r < 0)
             return r;
-        if (r == MORE || f->out.n >= IMAP_OUTPUT || is_over(since_us))
+        if (r == MORE || f->out.n >= f->aj.room || is_over(since_us))
             break;
     }
+    if (f->texts.cap > 2 * IMAP_OUTPUT) /* others of the lane may be next */
+        drop_rows(f);
     return f->all_listed && f->at == f->list_count ? DONE : MORE;
 }

@@ -8,8 +8,9 @@
 
 enum {
     FETCH_LIST = 1024,             /* messages copied from the list at a time */
-    FETCH_TEXTS = 8 * 1024 * 1024, /* of prepared texts read ahead; IMAP_OUTPUT as a rule */
-    FETCH_OUT = STREAM_MAX_OUTPUT - 4 * STREAM_HIGH_WATER - 2 * IMAP_OUTPUT /* IMAP_OUTPUT, and one item more */
+    FETCH_TEXTS = 8 * 1024 * 1024, /* of prepared texts read ahead; the slice's room as a rule */
+    FETCH_KEPT = 16 * 1024,        /* … that are kept while the client does not read */
+    FETCH_OUT = STREAM_MAX_OUTPUT - 4 * STREAM_HIGH_WATER - 2 * IMAP_OUTPUT /* the slice's room, and one item more */
 };
 
 /* What a job may know of a message: a copy of what the list said when the slice began. */
@@ -51,6 +52,7 @@ struct fetch {
     bool wants_vanished, has_vanished;
     bool all_listed;
     bool in_line, in_section, has_said; /* of the message being written */
+    bool find_again;                    /* the section's text has been given back */
     bool expunged, unknown_encoding;
     int failed; /* why a message was left out */
 
@@ -73,12 +75,15 @@ struct fetch {
 
     struct message_file file;
     struct section section;
-    size_t item;       /* being written */
-    size_t line_start; /* of the message being written, in `out`; SIZE_MAX: it has been sent */
-    struct buf out, spare;
+    size_t item;            /* being written */
+    size_t text_at, text_n; /* of its prepared text: octets written, octets in all */
+    size_t line_start;      /* of the message being written, in `out`; SIZE_MAX: it has been sent */
+    struct buf out;
 };
 
 int fetch_run(struct account_job *aj, struct index *x);
+/* While the client does not read: gives back what can be had again. What is left, in octets. */
+size_t fetch_give_back(struct fetch *f);
 
 /* An item that needs nothing but the list. */
 static inline bool fetch_is_plain(enum imap_fetch_kind kind)
@@ -91,7 +96,7 @@ int fetch_write_plain(struct fetch *f, const struct fetch_message *m, enum imap_
 int fetch_write_start(struct fetch *f, const struct fetch_message *m) MUST_USE;
 int fetch_write_label(struct fetch *f, struct slice label) MUST_USE;
 int fetch_write_end(struct fetch *f, const struct fetch_message *m) MUST_USE;
-/* An item of a prepared row. */
+/* An item of a prepared row. MORE: the slice's room is used up in the middle of it; it is called again with the same. */
 int fetch_write_row(struct fetch *f, const struct fetch_row *row, enum imap_fetch_kind kind) MUST_USE;
 
 #endif

@@ -82,13 +82,24 @@ static struct slice text_of(const struct fetch *f, struct fetch_text text)
     return slice_make(f->texts.p + text.at, text.n);
 }
 
-/* Prepared texts are what stands after the name. One that is missing makes no answer at all. */
+/* Prepared texts are what stands after the name. One that is missing makes no answer at all. A long one is said in
+ * pieces; its row may have been read again meanwhile. */
 static int write_prepared(struct fetch *f, struct slice label, struct fetch_text text)
 {
+    size_t room, n;
+
     if (text.n == 0)
         return -ENODATA;
-    TRY(fetch_write_label(f, label));
-    return buf_add(&f->out, f->texts.p + text.at, text.n);
+    if (f->text_at == 0)
+        TRY(fetch_write_label(f, label));
+    else if (text.n != f->text_n)
+        return -ESTALE;
+    room = f->out.n < f->aj.room ? f->aj.room - f->out.n : 1;
+    n = text.n - f->text_at < room ? text.n - f->text_at : room;
+    TRY(buf_add(&f->out, f->texts.p + text.at + f->text_at, n));
+    f->text_n = text.n;
+    f->text_at = f->text_at + n < text.n ? f->text_at + n : 0;
+    return f->text_at == 0 ? DONE : MORE;
 }
 
 int fetch_write_row(struct fetch *f, const struct fetch_row *row, enum imap_fetch_kind kind)

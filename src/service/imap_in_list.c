@@ -46,11 +46,16 @@ struct status_word {
     const char *word;
 };
 static const struct status_word status_words[] = {
-    { STATUS_MESSAGES, "MESSAGES" },   { STATUS_RECENT, "RECENT" },
-    { STATUS_UIDNEXT, "UIDNEXT" },     { STATUS_UIDVALIDITY, "UIDVALIDITY" },
-    { STATUS_UNSEEN, "UNSEEN" },       { STATUS_DELETED, "DELETED" },
-    { STATUS_SIZE, "SIZE" },           { STATUS_HIGHESTMODSEQ, "HIGHESTMODSEQ" },
-    { STATUS_MAILBOXID, "MAILBOXID" }, { STATUS_APPENDLIMIT, "APPENDLIMIT" },
+    { STATUS_MESSAGES, "MESSAGES" },
+    { STATUS_RECENT, "RECENT" },
+    { STATUS_UIDNEXT, "UIDNEXT" },
+    { STATUS_UIDVALIDITY, "UIDVALIDITY" },
+    { STATUS_UNSEEN, "UNSEEN" },
+    { STATUS_DELETED, "DELETED" },
+    { STATUS_SIZE, "SIZE" },
+    { STATUS_HIGHESTMODSEQ, "HIGHESTMODSEQ" },
+    { STATUS_MAILBOXID, "MAILBOXID" },
+    { STATUS_APPENDLIMIT, "APPENDLIMIT" },
     { STATUS_DELETED_STORAGE, "DELETED-STORAGE" },
 };
 
@@ -321,9 +326,9 @@ static void list_done(void *owner, struct account_job *aj)
 
     if (aj->code >= 0)
         imap_in_send(s, buf_slice(&j->out));
-    buf_reset(&j->out);
+    buf_clear(&j->out);
     if (aj->code == MORE)
-        imap_in_continue(s, aj);
+        (void)imap_in_continue(s, aj);
     else
         imap_in_done(s, aj->code < 0 ? imap_in_failed(s, aj->code, &aj->err)
                                      : imap_ok("%s completed", j->lsub ? "LSUB" : "LIST"));

@@ -32,13 +32,14 @@ static size_t send_some(struct imap_session *s, struct slice octets)
 void imap_in_flush(struct imap_session *s)
 {
     s->out_at += send_some(s, slice_skip(buf_slice(&s->out), s->out_at));
-    if (s->out_at < s->out.n)
-        return;
-    s->out_at = 0;
-    if (s->out.cap > OUT_KEPT)
-        buf_clear(&s->out);
-    else
-        buf_reset(&s->out);
+    if (s->out_at == s->out.n) {
+        s->out_at = 0;
+        if (s->out.cap > OUT_KEPT)
+            buf_clear(&s->out);
+        else
+            buf_reset(&s->out);
+    }
+    imap_in_count(s);
 }
 
 void imap_in_flush_large(struct imap_session *s)
@@ -54,6 +55,7 @@ void imap_in_send(struct imap_session *s, struct slice octets)
         octets = slice_skip(octets, send_some(s, octets));
     if (buf_add(&s->out, octets.p, octets.n) < 0)
         peer_close(&s->peer, false); /* a part would not be understood */
+    imap_in_count(s);
 }
 
 void imap_in_flush_all(struct imap_session *s)
@@ -61,6 +63,7 @@ void imap_in_flush_all(struct imap_session *s)
     peer_send(&s->peer, slice_skip(buf_slice(&s->out), s->out_at));
     s->out_at = 0;
     buf_clear(&s->out);
+    imap_in_count(s);
 }
 
 /* The command under way goes on there when the client has taken what it was sent. One that never does, does not keep
@@ -240,6 +243,7 @@ static void go_on_late(struct imap_session *s)
 void imap_in_done(struct imap_session *s, struct imap_result r)
 {
     s->command = NULL;
+    imap_in_hold(s, 0);
     imap_in_append_free(s); /* its literals go with a command, however it ends */
     if (r.status != IMAP_BAD && has_much_to_tell(s, imap_server_may_expunge(s->proto))) {
         reply_late(s, &r);
@@ -275,22 +279,37 @@ void imap_in_start(struct imap_session *s, struct account_job *j, bool box)
 
 static void go_on_job(struct imap_session *s)
 {
+    if (s->peer.paused != NULL)
+        imap_in_take_slice(s, s->peer.paused);
     (void)peer_resume_job(&s->peer);
 }
 
-void imap_in_continue(struct imap_session *s, struct account_job *j)
+bool imap_in_continue(struct imap_session *s, struct account_job *j)
 {
     if (!stream_is_full(s->peer.stream)) {
+        imap_in_take_slice(s, j);
         peer_start_job(&s->peer, j);
-        return;
+        return true;
     }
     peer_hold_job(&s->peer, j);
+    imap_in_hold(s, 0);
     s->resume = go_on_job;
+    return false;
 }
 
 static void begin(struct imap_session *s)
 {
-    imap_in_run(s, s->command);
+    switch (imap_in_take_turn(s)) {
+    case TURN_COME:
+        imap_in_run(s, s->command);
+        break;
+    case TURN_AHEAD:
+        imap_in_wait_for_memory(s, begin);
+        break;
+    case TURN_OVER:
+        imap_in_done(s, imap_no("LIMIT", "Too many answers wait for clients that do not read them; try again later"));
+        break;
+    }
 }
 
 void imap_in_begin(struct imap_session *s, const struct imap_command *c)
@@ -309,11 +328,14 @@ void imap_in_drained(struct imap_session *s)
 
     imap_in_flush(s);
     if (resume == NULL) {
+        if (s->phase == IMAP_PHASE_COMMAND)
+            peer_deadline(&s->peer, s->peer.config->limits.timeout.imap);
         imap_in_tell_idle(s);
     } else if (stream_is_full(s->peer.stream)) {
         wait_for_room(s, resume);
     } else {
         s->resume = NULL;
+        s->wants_memory = false;
         peer_deadline(&s->peer, 0);
         resume(s);
     }
@@ -323,4 +345,6 @@ void imap_in_end_output(struct imap_session *s)
 {
     late_free(&s->late);
     buf_clear(&s->out);
+    s->command = NULL;
+    imap_in_hold(s, 0);
 }

@@ -29,7 +29,11 @@ struct imap_session {
     struct imap_append_state *append;
     struct buf out; /* being put together, or not taken by the client yet; kept small between commands */
     size_t out_at;  /* octets of it that are on their way */
+    size_t held;    /* what the command under way holds besides, or may make next */
+    size_t metered; /* of both on the account's meter */
     void (*resume)(struct imap_session *); /* what goes on when the client has taken what it was sent; or NULL */
+    bool wants_memory;                     /* … and when there is memory for it */
+    int64_t turn_by_ms;                    /* monotonic: the command is refused when it has not begun; 0: it has */
     struct imap_late *late;                /* a reply that waits for that */
     enum imap_phase phase;
     int64_t idle_until_ms; /* monotonic: when IDLE has lasted long enough */
@@ -55,13 +59,26 @@ void imap_in_drained(struct imap_session *s);
 void imap_in_end_output(struct imap_session *s);
 /* Starts a job on the session's account whose changes are the selected mailbox's (box true). */
 void imap_in_start(struct imap_session *s, struct account_job *j, bool box);
-/* Goes on with a job that answered MORE: at once when output has room, else when the client has taken some. Call it from
- * the job's done. */
-void imap_in_continue(struct imap_session *s, struct account_job *j);
+/* Goes on with a job that answered MORE: at once (true) when output has room, else when the client has taken some; it
+ * then should hold little. Call it from the job's done. */
+bool imap_in_continue(struct imap_session *s, struct account_job *j);
 /* Untagged news; `may_expunge` false keeps sequence numbers. */
 void imap_in_news(struct imap_session *s, bool may_expunge);
 void imap_in_changed(struct mailbox_view *v); /* the view's on_change */
 void imap_in_tell_idle(struct imap_session *s);
+
+/* imap_in_memory.c. Output of all sessions counts on the meters of their users and of flow. What a session holds beside
+ * `out` and its stream is said with imap_in_hold; the end of the command takes it back. */
+void imap_in_count(struct imap_session *s); /* after `out` has grown or shrunk */
+void imap_in_hold(struct imap_session *s, size_t octets);
+size_t imap_in_slice(
+    const struct imap_session *s); /* of output to be made at a time, as things are: up to IMAP_OUTPUT */
+/* Before a job goes on: its `room`, which counts as held. A command that has had its turn always gets some. */
+void imap_in_take_slice(struct imap_session *s, struct account_job *j);
+enum imap_turn { TURN_COME, TURN_AHEAD, TURN_OVER /* it has waited too long */ };
+enum imap_turn imap_in_take_turn(struct imap_session *s); /* of the command, before it begins */
+void imap_in_wait_for_memory(struct imap_session *s, void (*resume)(struct imap_session *));
+bool imap_in_look_again(struct imap_session *s); /* at the deadline: true if it was that of such a wait */
 
 /* imap_in_view.c. */
 /* The command's set as UIDs of the selected mailbox (sequence numbers, UIDs or "$"). *ret_beyond (may be NULL): it named

@@ -122,7 +122,7 @@ static void vanished_done(void *owner, struct account_job *aj)
     if (!j->told)
         tell_gone(s, j, &c->select.known_uids);
     if (tell_changed(s, j, c) == MORE)
-        imap_in_continue(s, aj);
+        (void)imap_in_continue(s, aj);
     else
         selected(s, c);
 }

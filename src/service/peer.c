@@ -42,6 +42,7 @@ static void end_dialogue(struct peer *p)
         account_drop(p->paused);
     p->paused = NULL;
     p->peers->protocol->end(p);
+    stream_meter(p->stream, &p->peers->f->output);
     account_close(&p->account);
 }
 
@@ -310,6 +311,7 @@ void peers_accept(struct peers *s, struct config *config, const struct conf_list
     s->stats.open++;
     p->wants_proxy = comes_by_proxy(listener, &p->client.ip);
     stream_start(stream, &events, p);
+    stream_meter(stream, &s->f->output);
     if (p->wants_proxy)
         timer_set(p->timer, config->limits.timeout.tls);
     else

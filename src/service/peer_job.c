@@ -4,8 +4,10 @@
 struct account *peer_open_account(const struct peer *p)
 {
     const struct conf_user *user = p->client.user;
+    struct account *a = account_open(peers_flow(p->peers)->mailboxes, user->name, user->quota);
 
-    return account_open(peers_flow(p->peers)->mailboxes, user->name, user->quota);
+    stream_meter(p->stream, account_output(a)); /* until the dialogue ends */
+    return a;
 }
 
 void peer_start_job(struct peer *p, struct account_job *j)

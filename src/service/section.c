@@ -372,13 +372,18 @@ int section_next(struct message_file *f, struct section *s, struct buf *out)
     if (s->left == 0)
         return DONE;
     if (s->is_text) {
-        TRY(buf_add(out, f->text.p + s->skip, (size_t)s->left));
-        s->left = 0;
-        return DONE;
+        size_t n = s->most > 0 && s->left > s->most ? s->most : (size_t)s->left;
+
+        TRY(buf_add(out, f->text.p + s->skip, n));
+        s->skip += n;
+        s->left -= n;
+        return s->left == 0 ? DONE : MORE;
     }
     if (s->at == s->end)
         return -EIO;
     TRY(message_piece(f, s->at, s->end, &piece));
+    if (s->most > 0)
+        piece = slice_head(piece, s->most);
     s->at += piece.n;
     if (s->skip > 0 && !s->decode) {
         bool after_cr = s->after_cr;

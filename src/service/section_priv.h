@@ -58,6 +58,7 @@ struct section {
     bool is_text; /* it is the message_file's `text` */
     struct transfer transfer;
     uint64_t skip, left; /* of what is made: not wanted, wanted */
+    size_t most;         /* given: octets of a piece; 0: as they come */
 };
 
 /* The item is a section, one of RFC822's, or a BINARY one. -EOPNOTSUPP: its encoding is unknown or broken

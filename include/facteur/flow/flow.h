@@ -11,6 +11,7 @@
 #ifndef FACTEUR_FLOW_FLOW_H
 #define FACTEUR_FLOW_FLOW_H
 
+#include "facteur/base/meter.h"
 #include "facteur/conf/config.h"
 #include "facteur/io/dns.h"
 #include "facteur/io/job.h"
@@ -58,6 +59,7 @@ struct flow {
     struct mailboxes *mailboxes;
     uint64_t first_id;                /* of this process: older messages may have been delivered already */
     uint64_t body_octets;             /* bodies in memory now */
+    struct meter output;              /* what connections hold for clients that have not taken it yet */
     uint8_t scram_secret[32];         /* what the salts of unknown users are made of */
     struct password_cache *passwords; /* logins of all protocols that were right */
     struct flow_stats stats;

@@ -55,6 +55,8 @@ void mailboxes_filled(struct mailboxes *m, const char *user, uint64_t octets, ui
 struct account *account_open(struct mailboxes *m, const char *user, uint64_t quota);
 void account_close(struct account **a);
 const char *account_user(const struct account *a);
+/* What the user's connections hold of output; its streams and sessions count themselves. */
+struct meter *account_output(struct account *a);
 
 /* Work in the account's lane. Embedded in its maker's struct (zeroed before the first start), which lives until `drop`.
  * When the scope is abandoned, what changes something still runs to its end; what only reads ends after its slice. */
@@ -73,6 +75,7 @@ struct account_job {
     bool for_owner;              /* what it does is of no use when its owner has gone: it does not go on to its end */
     bool reads_only;             /* gives no UIDs and no mod-sequences (FETCH, SEARCH): deliveries need not wait for its
                                   * end to be announced */
+    size_t room;                 /* octets of output that the next run may make */
     /* results of run */
     struct mailbox_changes changes; /* for box; applied, then cleared, before done */
     uint32_t folder2;               /* of a COPY or APPEND: the folder that changes2 are for, 0 for none; they are

@@ -10,6 +10,7 @@
 #ifndef FACTEUR_IO_STREAM_H
 #define FACTEUR_IO_STREAM_H
 
+#include "facteur/base/meter.h"
 #include "facteur/io/endpoint.h"
 #include "facteur/io/loop.h"
 #include "facteur/io/tls.h"
@@ -44,6 +45,9 @@ void stream_start(struct stream *s, const struct stream_events *events, void *ow
 void stream_write(struct stream *s, struct slice octets);
 void stream_flush(struct stream *s); /* at once instead of at the end of the turn */
 bool stream_is_full(const struct stream *s);
+/* From now on the memory of its output counts on `m` (a reference; NULL: on none), which lives until the next call, or
+ * until on_closed has returned. */
+void stream_meter(struct stream *s, struct meter *m);
 
 void stream_pause(struct stream *s);  /* no on_bytes until… */
 void stream_resume(struct stream *s); /* …; what TLS had decrypted already comes on a later turn */
