@@ -1,23 +1,29 @@
 #include "facteur/mail/charset.h"
 
 #include "casemap_priv.h"
+#include "charset_table_priv.h"
 #include "facteur/base/mem.h"
 #include "utf8_priv.h"
 
 #include <errno.h>
 #include <iconv.h>
+#include <link.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { NAME_MAX_OCTETS = 64, HELD_MAX = 16, CHUNK = 1024 };
 
 enum kind {
     GUESSED, /* UTF-8, and what is none is Windows-1252 */
     UTF8,
-    WESTERN, /* Windows-1252; also for ISO-8859-1, whose other 32 are control characters that no mail means */
+    BY_TABLE, /* an octet is a character */
     BY_ICONV
 };
 
 struct charset {
     enum kind kind;
+    const uint16_t *high; /* BY_TABLE: what the octets from 0x80 are */
     iconv_t cd;
     size_t unit;         /* octets to pass over when they are broken */
     char held[HELD_MAX]; /* the start of a character whose rest has not come */
@@ -26,8 +32,11 @@ struct charset {
 
 /* The charsets of mail, named by their letters and digits alone ("iso-8859_15" is iso885915). Others are not given to
  * iconv: a name from a message chooses no code of the C library that nobody meant to have. */
+/* Windows-1252; also for ISO-8859-1, whose other 32 are control characters that no mail means. */
+static const char western[] = "CP1252";
+
 static const struct known {
-    const char *name, *iconv; /* NULL: ours */
+    const char *name, *by; /* the table's or iconv's name */
     enum kind kind;
     size_t unit; /* octets that make one unit of the charset */
 } known[] = {
@@ -40,12 +49,12 @@ static const struct known {
     { "xunknown", NULL, GUESSED, 1 },
     { "utf8", NULL, UTF8, 1 },
     { "unicode11utf8", NULL, UTF8, 1 },
-    { "iso88591", NULL, WESTERN, 1 },
-    { "latin1", NULL, WESTERN, 1 },
-    { "windows1252", NULL, WESTERN, 1 },
-    { "cp1252", NULL, WESTERN, 1 },
-    { "xcp1252", NULL, WESTERN, 1 },
-    { "ansi", NULL, WESTERN, 1 },
+    { "iso88591", western, BY_TABLE, 1 },
+    { "latin1", western, BY_TABLE, 1 },
+    { "windows1252", western, BY_TABLE, 1 },
+    { "cp1252", western, BY_TABLE, 1 },
+    { "xcp1252", western, BY_TABLE, 1 },
+    { "ansi", western, BY_TABLE, 1 },
     { "utf7", "UTF-7", BY_ICONV, 1 },
     { "unicode11utf7", "UTF-7", BY_ICONV, 1 },
     { "utf16", "UTF-16", BY_ICONV, 2 },
@@ -54,55 +63,55 @@ static const struct known {
     { "utf32", "UTF-32", BY_ICONV, 4 },
     { "utf32le", "UTF-32LE", BY_ICONV, 4 },
     { "utf32be", "UTF-32BE", BY_ICONV, 4 },
-    { "iso88592", "ISO-8859-2", BY_ICONV, 1 },
-    { "latin2", "ISO-8859-2", BY_ICONV, 1 },
-    { "iso88593", "ISO-8859-3", BY_ICONV, 1 },
-    { "iso88594", "ISO-8859-4", BY_ICONV, 1 },
-    { "iso88595", "ISO-8859-5", BY_ICONV, 1 },
-    { "iso88596", "ISO-8859-6", BY_ICONV, 1 },
-    { "iso88596i", "ISO-8859-6", BY_ICONV, 1 },
-    { "iso88597", "ISO-8859-7", BY_ICONV, 1 },
-    { "iso88598", "ISO-8859-8", BY_ICONV, 1 },
-    { "iso88598i", "ISO-8859-8", BY_ICONV, 1 },
-    { "iso88599", "ISO-8859-9", BY_ICONV, 1 },
-    { "latin5", "ISO-8859-9", BY_ICONV, 1 },
-    { "iso885910", "ISO-8859-10", BY_ICONV, 1 },
-    { "iso885911", "ISO-8859-11", BY_ICONV, 1 },
-    { "tis620", "ISO-8859-11", BY_ICONV, 1 },
-    { "windows874", "ISO-8859-11", BY_ICONV, 1 },
-    { "iso885913", "ISO-8859-13", BY_ICONV, 1 },
-    { "iso885914", "ISO-8859-14", BY_ICONV, 1 },
-    { "iso885915", "ISO-8859-15", BY_ICONV, 1 },
-    { "latin9", "ISO-8859-15", BY_ICONV, 1 },
-    { "iso885916", "ISO-8859-16", BY_ICONV, 1 },
-    { "windows1250", "CP1250", BY_ICONV, 1 },
-    { "cp1250", "CP1250", BY_ICONV, 1 },
-    { "windows1251", "CP1251", BY_ICONV, 1 },
-    { "cp1251", "CP1251", BY_ICONV, 1 },
-    { "windows1253", "CP1253", BY_ICONV, 1 },
-    { "cp1253", "CP1253", BY_ICONV, 1 },
-    { "windows1254", "CP1254", BY_ICONV, 1 },
-    { "cp1254", "CP1254", BY_ICONV, 1 },
+    { "iso88592", "ISO-8859-2", BY_TABLE, 1 },
+    { "latin2", "ISO-8859-2", BY_TABLE, 1 },
+    { "iso88593", "ISO-8859-3", BY_TABLE, 1 },
+    { "iso88594", "ISO-8859-4", BY_TABLE, 1 },
+    { "iso88595", "ISO-8859-5", BY_TABLE, 1 },
+    { "iso88596", "ISO-8859-6", BY_TABLE, 1 },
+    { "iso88596i", "ISO-8859-6", BY_TABLE, 1 },
+    { "iso88597", "ISO-8859-7", BY_TABLE, 1 },
+    { "iso88598", "ISO-8859-8", BY_TABLE, 1 },
+    { "iso88598i", "ISO-8859-8", BY_TABLE, 1 },
+    { "iso88599", "ISO-8859-9", BY_TABLE, 1 },
+    { "latin5", "ISO-8859-9", BY_TABLE, 1 },
+    { "iso885910", "ISO-8859-10", BY_TABLE, 1 },
+    { "iso885911", "ISO-8859-11", BY_TABLE, 1 },
+    { "tis620", "ISO-8859-11", BY_TABLE, 1 },
+    { "windows874", "ISO-8859-11", BY_TABLE, 1 },
+    { "iso885913", "ISO-8859-13", BY_TABLE, 1 },
+    { "iso885914", "ISO-8859-14", BY_TABLE, 1 },
+    { "iso885915", "ISO-8859-15", BY_TABLE, 1 },
+    { "latin9", "ISO-8859-15", BY_TABLE, 1 },
+    { "iso885916", "ISO-8859-16", BY_TABLE, 1 },
+    { "windows1250", "CP1250", BY_TABLE, 1 },
+    { "cp1250", "CP1250", BY_TABLE, 1 },
+    { "windows1251", "CP1251", BY_TABLE, 1 },
+    { "cp1251", "CP1251", BY_TABLE, 1 },
+    { "windows1253", "CP1253", BY_TABLE, 1 },
+    { "cp1253", "CP1253", BY_TABLE, 1 },
+    { "windows1254", "CP1254", BY_TABLE, 1 },
+    { "cp1254", "CP1254", BY_TABLE, 1 },
     { "windows1255", "CP1255", BY_ICONV, 1 },
     { "cp1255", "CP1255", BY_ICONV, 1 },
-    { "windows1256", "CP1256", BY_ICONV, 1 },
-    { "cp1256", "CP1256", BY_ICONV, 1 },
-    { "windows1257", "CP1257", BY_ICONV, 1 },
-    { "cp1257", "CP1257", BY_ICONV, 1 },
+    { "windows1256", "CP1256", BY_TABLE, 1 },
+    { "cp1256", "CP1256", BY_TABLE, 1 },
+    { "windows1257", "CP1257", BY_TABLE, 1 },
+    { "cp1257", "CP1257", BY_TABLE, 1 },
     { "windows1258", "CP1258", BY_ICONV, 1 },
     { "cp1258", "CP1258", BY_ICONV, 1 },
-    { "koi8r", "KOI8-R", BY_ICONV, 1 },
-    { "koi8u", "KOI8-U", BY_ICONV, 1 },
-    { "ibm437", "CP437", BY_ICONV, 1 },
-    { "cp437", "CP437", BY_ICONV, 1 },
-    { "ibm850", "CP850", BY_ICONV, 1 },
-    { "cp850", "CP850", BY_ICONV, 1 },
-    { "ibm852", "CP852", BY_ICONV, 1 },
-    { "cp852", "CP852", BY_ICONV, 1 },
-    { "ibm866", "CP866", BY_ICONV, 1 },
-    { "cp866", "CP866", BY_ICONV, 1 },
-    { "macintosh", "MACINTOSH", BY_ICONV, 1 },
-    { "xmacroman", "MACINTOSH", BY_ICONV, 1 },
+    { "koi8r", "KOI8-R", BY_TABLE, 1 },
+    { "koi8u", "KOI8-U", BY_TABLE, 1 },
+    { "ibm437", "CP437", BY_TABLE, 1 },
+    { "cp437", "CP437", BY_TABLE, 1 },
+    { "ibm850", "CP850", BY_TABLE, 1 },
+    { "cp850", "CP850", BY_TABLE, 1 },
+    { "ibm852", "CP852", BY_TABLE, 1 },
+    { "cp852", "CP852", BY_TABLE, 1 },
+    { "ibm866", "CP866", BY_TABLE, 1 },
+    { "cp866", "CP866", BY_TABLE, 1 },
+    { "macintosh", "MACINTOSH", BY_TABLE, 1 },
+    { "xmacroman", "MACINTOSH", BY_TABLE, 1 },
     { "iso2022jp", "ISO-2022-JP", BY_ICONV, 1 },
     { "csiso2022jp", "ISO-2022-JP", BY_ICONV, 1 },
     { "cp50220", "ISO-2022-JP", BY_ICONV, 1 },
@@ -135,13 +144,6 @@ static const struct known {
 
 enum { KNOWN = sizeof known / sizeof known[0] };
 
-/* Windows-1252 from 0x80 to 0x9f. */
-static const uint16_t western[32] = {
-    0x20ac, 0xfffd, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160,
-    0x2039, 0x0152, 0xfffd, 0x017d, 0xfffd, 0xfffd, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
-    0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0xfffd, 0x017e, 0x0178,
-};
-
 static const struct known *find(struct slice name)
 {
     char key[NAME_MAX_OCTETS + 1];
@@ -172,8 +174,12 @@ static bool init(struct charset *c, struct slice name)
     if (k == NULL)
         return false;
     *c = (struct charset){ .kind = k->kind, .unit = k->unit };
+    if (k->kind == BY_TABLE) {
+        c->high = charset_table(k->by);
+        return c->high != NULL;
+    }
     if (k->kind == BY_ICONV) {
-        c->cd = iconv_open("UTF-8", k->iconv);
+        c->cd = iconv_open("UTF-8", k->by);
         if (c->cd == (iconv_t)-1)
             return false;
     }
@@ -214,21 +220,40 @@ struct charsets {
     size_t count;
 };
 
+/* What was read of a module to load it is not needed again before a message is in its charset: some 50 KiB each. Its
+ * read-only pages are the file's own, and come back by themselves. */
+static int give_back_pages(struct dl_phdr_info *module, size_t size, void *page_size)
+{
+    size_t page = *(size_t *)page_size;
+
+    (void)size;
+    for (size_t i = 0; strstr(module->dlpi_name, "/gconv/") != NULL && i < module->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &module->dlpi_phdr[i];
+        uintptr_t start = module->dlpi_addr + part->p_vaddr;
+
+        if (part->p_type == PT_LOAD && (part->p_flags & PF_W) == 0)
+            (void)madvise((void *)(start - start % page), part->p_memsz + start % page, MADV_DONTNEED);
+    }
+    return 0;
+}
+
 struct charsets *charsets_load(void)
 {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
     struct charsets *all = mem_zero(sizeof *all);
     const char *last = "";
 
     for (size_t i = 0; i < KNOWN; i++) {
         iconv_t cd;
 
-        if (known[i].kind != BY_ICONV || strcmp(known[i].iconv, last) == 0) /* names of the same one stand together */
+        if (known[i].kind != BY_ICONV || strcmp(known[i].by, last) == 0) /* names of the same one stand together */
             continue;
-        last = known[i].iconv;
+        last = known[i].by;
         cd = iconv_open("UTF-8", last);
         if (cd != (iconv_t)-1)
             all->cds[all->count++] = cd;
     }
+    (void)dl_iterate_phdr(give_back_pages, &page);
     return all;
 }
 
@@ -246,12 +271,7 @@ void charsets_release(struct charsets **c)
 
 /* --- one in use --- */
 
-static int add_western(unsigned char octet, struct buf *out)
-{
-    return utf8_add(octet >= 0x80 && octet < 0xa0 ? western[octet - 0x80] : octet, out);
-}
-
-static int push_western(struct slice in, struct buf *out)
+static int push_octets(const uint16_t *high, struct slice in, struct buf *out)
 {
     size_t plain = 0;
 
@@ -259,7 +279,7 @@ static int push_western(struct slice in, struct buf *out)
         if ((unsigned char)in.p[i] < 0x80)
             continue;
         TRY(buf_add(out, in.p + plain, i - plain));
-        TRY(add_western((unsigned char)in.p[i], out));
+        TRY(utf8_add(high[(unsigned char)in.p[i] - 0x80], out));
         plain = i + 1;
     }
     return plain < in.n ? buf_add(out, in.p + plain, in.n - plain) : 0;
@@ -270,9 +290,7 @@ static int add_broken(const struct charset *c, struct slice bad, struct buf *out
 {
     if (c->kind == UTF8)
         return utf8_add(UTF8_REPLACEMENT, out);
-    for (size_t i = 0; i < bad.n; i++)
-        TRY(add_western((unsigned char)bad.p[i], out));
-    return 0;
+    return push_octets(charset_table(western), bad, out);
 }
 
 /* Completes the character whose start is held, octet by octet. */
@@ -381,8 +399,8 @@ int charset_push(struct charset *c, struct slice in, bool last, struct buf *out)
     int code = 0;
 
     switch (c->kind) {
-    case WESTERN:
-        return push_western(in, out);
+    case BY_TABLE:
+        return push_octets(c->high, in, out);
     case GUESSED:
     case UTF8:
         TRY(push_utf8(c, in, out));

@@ -44,7 +44,7 @@ function(is_allowed layer header out)
     endforeach()
 endfunction()
 
-set(libc assert.h ctype.h dirent.h endian.h errno.h fcntl.h fnmatch.h getopt.h glob.h grp.h ifaddrs.h inttypes.h langinfo.h limits.h locale.h
+set(libc assert.h ctype.h dirent.h endian.h errno.h fcntl.h fnmatch.h getopt.h glob.h grp.h ifaddrs.h inttypes.h langinfo.h limits.h link.h locale.h
     malloc.h math.h netdb.h poll.h pthread.h pwd.h sched.h semaphore.h signal.h stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h
     stdio.h stdlib.h stdnoreturn.h string.h strings.h sysexits.h syslog.h termios.h time.h unistd.h)
 

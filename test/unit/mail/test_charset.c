@@ -57,6 +57,8 @@ static void reads_the_charsets_of_mail(void **state)
     assert_reads("windows-1251", SLICE_LIT("\xcf\xf0"), "\xd0\x9f\xd1\x80");
     assert_reads("koi8-r", SLICE_LIT("\xf0\xd2"), "\xd0\x9f\xd1\x80");
     assert_reads("iso-8859-2", SLICE_LIT("\xb3"), "\xc5\x82");
+    assert_reads("windows-1251", SLICE_LIT("\xcf\x98"), "\xd0\x9f\xef\xbf\xbd");
+    assert_reads("cp866", SLICE_LIT("\x8f\xff"), "\xd0\x9f\xc2\xa0");
     assert_reads("Shift_JIS", SLICE_LIT("\x93\xfa\x96\x7b"), "\xe6\x97\xa5\xe6\x9c\xac");
     assert_reads("iso-2022-jp", SLICE_LIT("a\x1b$BF|K\\\x1b(Bb"),
                  "a\xe6\x97\xa5\xe6\x9c\xac"
