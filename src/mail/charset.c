@@ -30,11 +30,11 @@ struct charset {
     size_t held_n;
 };
 
-/* The charsets of mail, named by their letters and digits alone ("iso-8859_15" is iso885915). Others are not given to
- * iconv: a name from a message chooses no code of the C library that nobody meant to have. */
 /* Windows-1252; also for ISO-8859-1, whose other 32 are control characters that no mail means. */
 static const char western[] = "CP1252";
 
+/* The charsets of mail, named by their letters and digits alone ("iso-8859_15" is iso885915). Others are not given to
+ * iconv: a name from a message chooses no code of the C library that nobody meant to have. */
 static const struct known {
     const char *name, *by; /* the table's or iconv's name */
     enum kind kind;
