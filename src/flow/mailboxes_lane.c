@@ -215,15 +215,16 @@ static void lane_finished(struct job *job)
 
     a->busy = false;
     a->running = NULL;
-    names_note(a);
     if (a->closing) {
         a->closing = false;
+        names_note(a);
         lane_next(a); /* somebody may have come meanwhile */
         account_closed(a);
         return;
     }
     if (a->resting) {
         a->resting = false;
+        names_note(a);
         lane_next(a);
         account_unref(a);
         return;
@@ -231,6 +232,7 @@ static void lane_finished(struct job *job)
     account_ref(a);
     if (j != &a->naming)
         a->used_ms = clock_mono_ms();
+    names_note(a);
     if (!j->reads_only)
         a->written_us = clock_mono_us();
     report(a, j);

@@ -3,8 +3,9 @@
 #include "facteur/base/clock.h"
 #include "facteur/base/log.h"
 
-/* Names of files follow the index (store/index): soon, when the lane has nothing else to do. Where it always has, a
- * slice goes between two others now and then, and whenever so many are due that it would take long to catch up. */
+/* Names of files follow the index (store/index): soon, when nobody has used the account for a moment. Where somebody
+ * always does, a slice comes now and then, and goes between two other jobs if it must, or when so many are due that it
+ * would take long to catch up. */
 enum {
     NAMES_SOON_MS = 50, /* one rename for what changes several times; and who has changed it may ask for more */
     NAMES_LATE_MS = 500,
@@ -62,20 +63,30 @@ void names_note(struct account *a)
     if (a->names_due == 0)
         list_unlink(&a->names_link);
     else if (!link_is_in(&a->names_link))
-        wait(a, NAMES_SOON_MS);
+        wait(a, 0);
+    else
+        names_set_timer(a->m);
+}
+
+static int64_t ready_ms(const struct account *a)
+{
+    int64_t quiet = a->used_ms + NAMES_SOON_MS, late = a->names_ms + NAMES_LATE_MS;
+
+    quiet = quiet < late ? quiet : late;
+    return a->names_again_ms != 0 || quiet < a->names_ms ? a->names_ms : quiet;
 }
 
 struct account_job *names_next(struct account *a, bool free)
 {
     struct account_job *j = &a->naming;
-    int64_t late_ms;
+    int64_t now = clock_mono_ms();
+    bool many = a->names_due >= NAMES_MANY && a->names_again_ms == 0;
 
     if (!link_is_in(&a->names_link) || a->m->stopping) /* the closing job does what is left */
         return NULL;
-    late_ms = clock_mono_ms() - a->names_ms;
-    if (!free && (a->named_last || (late_ms < NAMES_LATE_MS && a->names_due < NAMES_MANY)))
+    if (now < ready_ms(a) && !many)
         return NULL;
-    if (late_ms < 0 && (free || a->names_again_ms != 0))
+    if (!free && (a->named_last || (!many && now - a->names_ms < NAMES_LATE_MS)))
         return NULL;
     *j = (struct account_job){ .run = run, .done = done, .drop = drop, .owner = a, .reads_only = true, .account = a };
     account_ref(a);
@@ -89,7 +100,7 @@ static void on_timer(void *owner)
     LIST_EACH (l, &m->names) {
         struct account *a = LIST_ENTRY(l, struct account, names_link);
 
-        if (clock_mono_ms() >= a->names_ms && lane_is_free(a) && !a->closing)
+        if (clock_mono_ms() >= ready_ms(a) && lane_is_free(a) && !a->closing)
             lane_next(a);
     }
     names_set_timer(m);
@@ -102,8 +113,8 @@ void names_set_timer(struct mailboxes *m)
     LIST_EACH (l, &m->names) { /* those whose time has come already have their turn when their lane is free */
         const struct account *a = LIST_ENTRY(l, struct account, names_link);
 
-        if (a->names_ms > now && a->names_ms < first)
-            first = a->names_ms;
+        if (ready_ms(a) > now && ready_ms(a) < first)
+            first = ready_ms(a);
     }
     if (m->names_timer == NULL)
         m->names_timer = timer_new(m->f->loop, on_timer, m);

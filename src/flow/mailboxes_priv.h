@@ -89,7 +89,7 @@ struct account {
     /* mailboxes_names.c's own */
     struct account_job naming;
     struct link names_link; /* in mailboxes.names */
-    int64_t names_ms;       /* when the next slice may come */
+    int64_t names_ms;       /* since when they wait for their next slice, or until when */
     int64_t names_again_ms; /* how long it waited after the last failure; 0: it did not fail */
     bool named_last;        /* the last job was such a slice */
 };

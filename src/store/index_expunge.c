@@ -24,6 +24,8 @@ int index_remove(struct index *x, struct folder *f, const struct row *row, struc
     }
     if (r < 0)
         return err_set(e, r, "remove a message of %s: %s", x->user, err_text(r));
+    if (f->retried == row->message.uid)
+        f->retried = 0; /* it was found */
     return 0;
 }
 
