@@ -224,14 +224,14 @@ static void fill_list(struct imap_session *s, struct fetch *f)
 
 /* --- answers --- */
 
-static struct imap_result result_of(const struct fetch *f)
+static struct imap_result result_of(const struct imap_session *s, const struct fetch *f)
 {
     struct imap_result r;
 
     if (f->unknown_encoding)
         return imap_no("UNKNOWN-CTE", "The encoding of a part is not known, or it is broken");
     if (f->failed < 0)
-        return imap_result_of_error(f->failed);
+        return imap_in_failed(s, f->failed, &f->aj.err);
     if (!f->expunged)
         return imap_ok("FETCH completed");
     if (!f->uid) /* RFC 2180 section 4.1.2 */
@@ -313,7 +313,7 @@ static void fetch_done(void *owner, struct account_job *aj)
                    false); /* in the middle of a literal: nothing else that we could say would be understood */
         return;
     }
-    imap_in_done(s, r < 0 ? imap_result_of_error(r) : result_of(f));
+    imap_in_done(s, r < 0 ? imap_result_of_error(r) : result_of(s, f));
 }
 
 /* --- the command --- */
@@ -382,7 +382,7 @@ void imap_in_fetch(struct imap_session *s, const struct imap_command *c)
         return;
     }
     send_out(s, f);
-    result = r < 0 ? imap_result_of_error(r) : beyond ? imap_bad("There are no such message numbers") : result_of(f);
+    result = r < 0 ? imap_result_of_error(r) : beyond ? imap_bad("There are no such message numbers") : result_of(s, f);
     fetch_drop(&f->aj);
     imap_in_done(s, result);
 }

@@ -189,7 +189,8 @@ static int copy_one(struct index *x, struct copy *c, const struct row *row, stru
     if (r == -ENOENT)
         return index_lost(c->from, row->message.uid);
     if (r < 0)
-        return err_set(e, r, "copy a message of %s: %s", x->user, err_text(r));
+        return err_set(e, r, "copy message %u in %s of %s: %s", (unsigned)row->message.uid, c->from->name, x->user,
+                       err_text(r));
     item->from = row->message.uid;
     item->to = to.message.uid;
     item->name = arena_str(&c->names, slice_str(to.name));

@@ -30,6 +30,11 @@ static int open_row(const struct folder *f, const struct row *row, int *ret_fd, 
     return 0;
 }
 
+static int not_opened(const struct index *x, const struct folder *f, uint32_t uid, int code, struct err *e)
+{
+    return err_set(e, code, "open message %u in %s of %s: %s", (unsigned)uid, f->name, x->user, err_text(code));
+}
+
 static int message_once(struct index *x, uint32_t folder, uint32_t uid, int *ret_fd, uint64_t *ret_size, struct err *e)
 {
     struct folder *f;
@@ -43,13 +48,14 @@ static int message_once(struct index *x, uint32_t folder, uint32_t uid, int *ret
     TRY(index_row(x, f, uid, &row, e));
     r = open_row(f, &row, ret_fd, ret_size);
     if (r != -ENOENT)
-        return r;
+        return r < 0 ? not_opened(x, f, uid, r, e) : r;
     f->must_scan = true; /* it may only have been renamed */
     while ((r = index_ready(x, f, e)) == MORE)
         ;
     TRY(r);
     TRY(index_row(x, f, uid, &row, e));
-    return open_row(f, &row, ret_fd, ret_size);
+    r = open_row(f, &row, ret_fd, ret_size);
+    return r < 0 ? not_opened(x, f, uid, r, e) : r;
 }
 
 int index_message(struct index *x, uint32_t folder, uint32_t uid, int *ret_fd, uint64_t *ret_size, struct err *e)
@@ -58,7 +64,7 @@ int index_message(struct index *x, uint32_t folder, uint32_t uid, int *ret_fd, u
 
     if (index_recovered(x, r, e))
         r = message_once(x, folder, uid, ret_fd, ret_size, e);
-    return r < 0 ? err_set(e, r, "open message %u of %s: %s", (unsigned)uid, x->user, err_text(r)) : r;
+    return r;
 }
 
 /* --- preparing --- */

@@ -123,6 +123,11 @@ def test_a_file_that_may_not_be_read(t):
         os.chmod(path, 0o644)
         os.rename(path, path + "T")
         wait_until("what may be read now", lambda: c.do("STATUS INBOX (MESSAGES)").find(rb"MESSAGES 3"), 10)
+        named = lambda: [n for n in os.listdir(cur) if n.startswith("1700000000.M1P1") and ",U=" in n]
+        wait_until("its name", named, 10)
+        os.chmod(os.path.join(cur, named()[0]), 0)  # now it is one of the mailbox's
+        wait_until("a refusal", lambda: c.do("UID FETCH 1:* BODY.PEEK[]", None).status == "NO", 10)
+        s.wait_log("event=mailbox-failed .*reason=\"open message \\d+ in INBOX of anna@example.org: ")
     assert s.log().count("event=message-left-out") < 10, s.log()
 
 
