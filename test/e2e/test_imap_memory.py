@@ -88,7 +88,7 @@ def test_rows_in_small_pieces(t):
         c.do("SELECT INBOX")
         wanted = c.do("FETCH 1:* (UID ENVELOPE BODY.PEEK[] BODY.PEEK[HEADER.FIELDS (TO)] BODYSTRUCTURE)").untagged
     asked = []
-    for _ in range(12):
+    for _ in range(6):
         c = client(s, select="INBOX")
         asked.append((c, c.send("FETCH 1:* (UID ENVELOPE BODY.PEEK[] BODY.PEEK[HEADER.FIELDS (TO)] BODYSTRUCTURE)")))
     wait_until("output that clients do not take", lambda: output(s) > 256 << 10)
