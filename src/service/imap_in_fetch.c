@@ -293,14 +293,21 @@ static void fetch_done(void *owner, struct account_job *aj)
     struct imap_session *s = owner;
     struct fetch *f = LIST_ENTRY(aj, struct fetch, aj);
     int r = aj->code;
+    bool ahead;
 
     if (f->wants_vanished && f->has_vanished)
         tell_vanished(s, f);
     if (r >= 0 && is_plain(f)) /* this job is only there to wait for */
         r = stream_is_full(s->peer.stream) ? MORE : say_list(s, f);
+    ahead = f->aj.room == IMAP_OUTPUT && !stream_is_full(s->peer.stream);
     send_out(s, f);
     if (r == MORE) {
         fill_list(s, f);
+        if (ahead) { /* there is plenty of memory: the next slice is made while this one leaves */
+            imap_in_take_slice(s, aj);
+            peer_start_job(&s->peer, aj);
+            return;
+        }
         stream_flush(s->peer.stream); /* whether the client takes it is known then */
         if (!imap_in_continue(s, aj))
             imap_in_hold(s, fetch_give_back(f));
