@@ -85,7 +85,8 @@ static uint64_t status_number(const struct index_status *st, unsigned item, uint
     }
 }
 
-/* What a list in memory says. It has what was announced to sessions, which the index may hear of later. */
+/* What a list in memory says: what has been announced to sessions. The index may hear of it later, and may already know
+ * of other changes that nobody has been told of. */
 static void status_of_list(const struct mailbox *m, struct index_status *ret)
 {
     ret->messages = (uint32_t)m->count;
@@ -157,7 +158,7 @@ static void status_done(void *owner, struct account_job *aj)
         return;
     }
     box = mailbox_opened(s->peer.account, j->folder.id);
-    if (box != NULL && box->m.modseq >= j->status.modseq)
+    if (box != NULL)
         status_of_list(&box->m, &j->status);
     write_status(&s->out, j->name, imap_server_names_utf8(s->proto), s->command->status, &j->status,
                  s->peer.config->limits.message_size);
@@ -281,7 +282,7 @@ static int write_entry_status(struct list_job *j, struct index *x, const struct 
     if ((j->list.options & LIST_RETURN_STATUS) == 0 || !l->entry.exists)
         return DONE;
     r = index_status(x, l->entry.folder, &st, &j->aj.err);
-    if (l->entry.folder == j->selected && j->status.modseq >= st.modseq) {
+    if (r == DONE && l->entry.folder == j->selected) {
         memcpy(j->status.mailbox_id, st.mailbox_id, sizeof st.mailbox_id);
         j->status.uidvalidity = st.uidvalidity;
         st = j->status;

@@ -255,9 +255,12 @@ static size_t first_from(struct index_scan *s, uint32_t uid, const char *name)
 /* The item that has the row's name, whose UID is `uid`; NULL: none. */
 static struct scan_item *find_exact(struct index_scan *s, const struct row *row, uint32_t uid)
 {
-    for (size_t i = first_from(s, uid, row->name); i < s->count && strcmp(s->items[i].name, row->name) == 0; i++)
+    for (size_t i = first_from(s, uid, row->name); i < s->count; i++) {
+        if (!slice_is(slice_str(s->items[i].name), row->name))
+            break;
         if (s->items[i].place == row->place)
             return &s->items[i];
+    }
     return NULL;
 }
 
@@ -265,10 +268,13 @@ static struct scan_item *find_exact(struct index_scan *s, const struct row *row,
 static struct scan_item *find_renamed(const struct folder *f, struct index_scan *s, const struct row *row, uint32_t uid)
 {
     struct file_name n, other;
+    struct slice rest, unique;
     char start[MAILDIR_NAME];
 
     file_name_parse(slice_str(row->name), &n);
-    slice_clip(slice_head(n.base, strcspn(row->name, ",:")), start, sizeof start);
+    rest = n.base;
+    (void)slice_cut(&rest, ',', &unique);
+    slice_clip(unique, start, sizeof start);
     for (size_t i = first_from(s, uid, start); i < s->count && s->items[i].uid == uid; i++) {
         if (strncmp(s->items[i].name, start, strlen(start)) != 0)
             break;

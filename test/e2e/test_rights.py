@@ -18,7 +18,7 @@ def test_confined(t):
     assert on != sanitized(t.binary) or "reason=" in state.group(2), state.group(0)
     assert s.json("status")["confined"]["seccomp"] is on
     with open("/proc/%d/status" % s.process.pid, encoding="ascii") as status:
-        assert re.search(r"Seccomp:\s+(\d)", status.read()).group(1) == ("2" if on else "0")
+        assert not on or re.search(r"Seccomp:\s+2", status.read())
     words = {"koi8-r": "слон", "windows-1251": "жираф", "iso-2022-jp": "ぞう", "euc-kr": "코끼리", "big5": "大象",
              "gb18030": "长颈鹿", "iso-8859-2": "žirafa", "utf-16": "ασπρο"}
     with client(s, select="INBOX") as c:

@@ -154,7 +154,7 @@ class Postfix:
             return ""
 
     def mail(self):
-        return [open(path, "rb").read() for path in glob.glob(os.path.join(self.dir, "mail", "box", "*", "*"))]
+        return [open(path, "rb").read() for path in glob.glob(os.path.join(self.dir, "mail", "box", "new", "*"))]
 
 
 def test_postfix(t):
