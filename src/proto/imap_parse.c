@@ -198,6 +198,11 @@ static int find_verb(struct imap_cursor *x)
     return imap_bad_syntax(x, "There is no such command");
 }
 
+bool imap_is_of_mailbox(enum imap_verb verb)
+{
+    return verbs[verb].where == SELECTED;
+}
+
 int imap_parse_head(struct imap_cursor *x)
 {
     enum where where;

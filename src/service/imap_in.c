@@ -123,12 +123,6 @@ static void turn_on(struct imap_session *s, const struct imap_command *c)
         (void)!buf_addf(&s->out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)s->box->m.modseq);
 }
 
-static const bool of_a_mailbox[IMAP_VERB_COUNT] = {
-    [IMAP_CLOSE] = true, [IMAP_UNSELECT] = true, [IMAP_EXPUNGE] = true, [IMAP_STORE] = true,
-    [IMAP_FETCH] = true, [IMAP_SEARCH] = true,   [IMAP_SORT] = true,    [IMAP_THREAD] = true,
-    [IMAP_COPY] = true,  [IMAP_MOVE] = true,     [IMAP_REPLACE] = true,
-};
-
 void imap_in_run(struct imap_session *s, const struct imap_command *c)
 {
     turn_on(s, c);
@@ -136,7 +130,7 @@ void imap_in_run(struct imap_session *s, const struct imap_command *c)
         imap_in_unselect(s);
         imap_server_selected(s->proto, false, false);
         imap_in_send(s, SLICE_LIT("* OK [CLOSED] The mailbox has been deleted or renamed\r\n"));
-        if (of_a_mailbox[c->verb]) {
+        if (imap_is_of_mailbox(c->verb)) {
             imap_in_done(s, imap_no("NONEXISTENT", "The mailbox has been deleted or renamed"));
             return;
         }

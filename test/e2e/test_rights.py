@@ -9,6 +9,12 @@ from imap import client, literal, server
 from lib import ANNA, HOST, Server, Skip, Smtp, listener, message, sanitized
 
 
+def filters(pid):
+    """How many filters of system calls a process has."""
+    with open("/proc/%s/status" % pid, encoding="ascii") as status:
+        return int(re.search(r"Seccomp_filters:\s+(\d+)", status.read()).group(1))
+
+
 def test_confined(t):
     """The filter of system calls is in force; what only a loaded library could do is loaded already."""
     s = server(t)
@@ -17,8 +23,8 @@ def test_confined(t):
     on = state.group(1) == "on"
     assert on != sanitized(t.binary) or "reason=" in state.group(2), state.group(0)
     assert s.json("status")["confined"]["seccomp"] is on
-    with open("/proc/%d/status" % s.process.pid, encoding="ascii") as status:
-        assert not on or re.search(r"Seccomp:\s+2", status.read())
+    if on or sanitized(t.binary):  # otherwise the kernel takes no filters; io_uring is forbidden in a checked build too
+        assert filters(s.process.pid) - filters("self") == (2 if on else 1)
     words = {"koi8-r": "слон", "windows-1251": "жираф", "iso-2022-jp": "ぞう", "euc-kr": "코끼리", "big5": "大象",
              "gb18030": "长颈鹿", "iso-8859-2": "žirafa", "utf-16": "ασπρο"}
     with client(s, select="INBOX") as c:

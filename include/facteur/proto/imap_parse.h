@@ -39,6 +39,9 @@ int imap_parse_append(struct slice text, bool first, const struct imap_parse_opt
 /* "{123}", "{123+}", "~{123}" at the end of a line: true with its parts. -E2BIG is said by *ret_octets = UINT64_MAX. */
 bool imap_literal_at_end(struct slice line, uint64_t *ret_octets, bool *ret_nonsync, bool *ret_binary);
 
+/* Whether a command is one of a selected mailbox (RFC 9051 6.4). */
+bool imap_is_of_mailbox(enum imap_verb verb);
+
 /* LIST's pattern: "*" and "%" (RFC 9051 6.3.9), separator "/"; time of pattern × name at most. INBOX matches in any
  * case. */
 bool imap_pattern_matches(struct slice pattern, struct slice name);
