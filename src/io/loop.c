@@ -91,8 +91,21 @@ static void run_deferred(struct loop *loop)
 
         d->fn(d);
     }
-    if (list_empty(&loop->deferred))
-        (void)uv_idle_stop(&loop->idle);
+}
+
+/* In the order in which it came, so that each gets its turn however many there are. */
+static void run_costly(struct loop *loop)
+{
+    const uint64_t until = uv_hrtime() + (uint64_t)COSTLY_US * 1000;
+    struct link *l;
+
+    while ((l = list_pop(&loop->costly)) != NULL) {
+        struct deferred *d = LIST_ENTRY(l, struct deferred, link);
+
+        d->fn(d);
+        if (uv_hrtime() >= until)
+            break;
+    }
 }
 
 static void on_prepare(uv_prepare_t *handle)
@@ -102,6 +115,9 @@ static void on_prepare(uv_prepare_t *handle)
     if (uv_is_active((const uv_handle_t *)&loop->idle)) { /* also when all that was deferred has been cancelled */
         loop_note(loop, "deferred");
         run_deferred(loop);
+        run_costly(loop);
+        if (list_empty(&loop->deferred) && list_empty(&loop->costly))
+            (void)uv_idle_stop(&loop->idle);
     }
     if (loop->on_turn != NULL) {
         loop_note(loop, "end of turn");
@@ -125,13 +141,23 @@ void loop_on_turn(struct loop *loop, void (*fn)(void *owner), void *owner)
     loop->on_turn_owner = owner;
 }
 
-void loop_defer(struct loop *loop, struct deferred *d, void (*fn)(struct deferred *))
+static void defer(struct loop *loop, struct link *list, struct deferred *d, void (*fn)(struct deferred *))
 {
     d->fn = fn;
     if (link_is_in(&d->link))
         return;
-    list_push(&loop->deferred, &d->link);
+    list_push(list, &d->link);
     (void)uv_idle_start(&loop->idle, on_idle);
+}
+
+void loop_defer(struct loop *loop, struct deferred *d, void (*fn)(struct deferred *))
+{
+    defer(loop, &loop->deferred, d, fn);
+}
+
+void loop_defer_costly(struct loop *loop, struct deferred *d, void (*fn)(struct deferred *))
+{
+    defer(loop, &loop->costly, d, fn);
 }
 
 void loop_defer_cancel(struct loop *loop, struct deferred *d)
@@ -194,6 +220,7 @@ int loop_new(struct loop **ret, struct err *e)
         return err_set(e, rc, "event loop: %s", err_text(rc));
     }
     list_init(&loop->deferred);
+    list_init(&loop->costly);
     list_init(&loop->dirty);
     list_init(&loop->signals);
     for (size_t i = 0; i < LOOP_WAITS; i++)

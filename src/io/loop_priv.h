@@ -14,7 +14,8 @@
 enum {
     LOOP_INPUT = 64 * 1024, /* one read */
     LOOP_PLAIN = 16 * 1024, /* one TLS record's content at most */
-    STALL_US = 50 * 1000
+    STALL_US = 50 * 1000,
+    COSTLY_US = 10 * 1000 /* of a turn, for what loop_defer_costly was given */
 };
 
 /* Waits that every stream may have, each of one length: so each list is in order of expiry, one timer serves all, and a
@@ -32,7 +33,8 @@ struct loop {
     uv_idle_t idle;       /* active while something is deferred: the loop then does not wait */
     uv_timer_t sweep;     /* active while a waiter waits */
     struct link deferred;
-    struct link dirty; /* struct flushable: streams with output of this turn */
+    struct link costly; /* struct deferred, too */
+    struct link dirty;  /* struct flushable: streams with output of this turn */
     struct link waits[LOOP_WAITS];
     struct link signals;
     void (*on_turn)(void *owner);
@@ -54,6 +56,10 @@ struct flushable {
 
 void loop_wait_begin(struct loop *loop, enum loop_wait kind, struct waiter *w, void (*expired)(struct waiter *));
 void loop_wait_end(struct waiter *w); /* fine when not waiting */
+
+/* Like loop_defer, for work that takes milliseconds of the processor: of it a turn does as much as fits in COSTLY_US, but
+ * one at least, and what everybody else waits for goes first. loop_defer_cancel takes it back. */
+void loop_defer_costly(struct loop *loop, struct deferred *d, void (*fn)(struct deferred *));
 
 /* Queues f for the end of the turn; fine when queued. */
 static inline void loop_dirty(struct loop *loop, struct flushable *f)

@@ -66,10 +66,19 @@ static void on_later(struct deferred *d)
 void stream_later(struct stream *s, unsigned bits)
 {
     s->pending |= bits;
-    loop_defer(s->loop, &s->later, on_later);
+    if (stream_in_handshake(s))
+        loop_defer_costly(s->loop, &s->later, on_later);
+    else
+        loop_defer(s->loop, &s->later, on_later);
 }
 
 /* ---- input ---- */
+
+/* May what comes now be read? In a handshake it may, also for an owner that has paused, but for one flight at a time. */
+static bool takes_input(const struct stream *s)
+{
+    return stream_in_handshake(s) ? s->unread.n == 0 : !s->paused;
+}
 
 /* A paused stream is not stopped at once, which would cost two system calls for each command that has to wait. Only
  * when something arrives meanwhile is libuv told that there is no room (no read is made then), and reading stops. */
@@ -78,7 +87,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     const struct stream *s = handle->data;
 
     (void)suggested;
-    if (s->state == STREAM_OPEN && s->paused && !stream_in_handshake(s))
+    if (s->state == STREAM_OPEN && !takes_input(s))
         *buf = uv_buf_init(NULL, 0);
     else
         *buf = uv_buf_init(s->loop->input, sizeof s->loop->input);
@@ -101,7 +110,10 @@ static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *buf)
     } else if (n < 0) {
         stream_ended(s, n == UV_EOF ? 0 : (int)n);
     } else if (n > 0 && s->state == STREAM_OPEN) {
-        stream_take(s, slice_make(buf->base, (size_t)n));
+        if (stream_in_handshake(s))
+            stream_unread(s, slice_make(buf->base, (size_t)n)); /* milliseconds of work: when its turn comes */
+        else
+            stream_take(s, slice_make(buf->base, (size_t)n));
     } /* while finishing, input is thrown away */
 }
 
@@ -166,7 +178,7 @@ void stream_take(struct stream *s, struct slice in)
         buf_clear(&after);
     }
     buf_clear(&held);
-    if (s->state == STREAM_OPEN && !s->paused && s->ev != NULL)
+    if (s->state == STREAM_OPEN && takes_input(s) && s->ev != NULL)
         stream_read_on(s);
 }
 
@@ -180,7 +192,7 @@ void stream_unread(struct stream *s, struct slice octets)
         stream_later(s, LATER_END);
         return;
     }
-    if (!s->paused)
+    if (!s->paused || stream_in_handshake(s))
         stream_later(s, LATER_INPUT);
 }
 

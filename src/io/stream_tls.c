@@ -49,7 +49,7 @@ static bool handshake(struct stream *s, struct slice *in)
 
 void stream_tls_take(struct stream *s, struct slice *in)
 {
-    if (!s->tls_ready && !handshake(s, in))
+    if (!s->tls_ready && (s->ended || !handshake(s, in)))
         return;
     while (!s->paused && stream_live(s) && !s->ended) {
         int n = tls_session_read(s->tls, in, &s->wire, s->loop->plain, sizeof s->loop->plain);

@@ -1,5 +1,7 @@
 #include "pump.h"
 
+#include "loop_priv.h"
+
 #include <signal.h>
 
 struct call {
@@ -65,6 +67,35 @@ static void a_deferred_call_can_cancel_its_neighbour(void **state)
     loop_run_once(p->loop);
     assert_int_equal(a.ran, 1);
     assert_int_equal(b.ran, 0);
+}
+
+static void dig(struct deferred *d)
+{
+    int64_t until = clock_mono_us() + COSTLY_US + 1000;
+
+    while (clock_mono_us() < until)
+        ;
+    LIST_ENTRY(d, struct call, d)->ran++;
+}
+
+static void costly_work_leaves_the_turn_to_others(void **state)
+{
+    struct pump *p = *state;
+    struct call a = { .p = p }, b = { .p = p }, gone = { .p = p }, quick = { .p = p };
+
+    loop_defer_costly(p->loop, &a.d, dig);
+    loop_defer_costly(p->loop, &gone.d, dig);
+    loop_defer_costly(p->loop, &b.d, dig);
+    loop_defer(p->loop, &quick.d, on_call);
+    loop_defer_cancel(p->loop, &gone.d);
+    loop_run_once(p->loop);
+    assert_int_equal(quick.ran, 1);
+    assert_int_equal(a.ran, 1);
+    assert_int_equal(b.ran, 0); /* the turn has been long enough */
+    loop_run_once(p->loop);     /* does not wait */
+    assert_int_equal(b.ran, 1);
+    assert_int_equal(a.ran, 1);
+    assert_int_equal(gone.ran, 0);
 }
 
 struct clockwork {
@@ -197,6 +228,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_deferred_call_comes_later_and_once, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(a_cancelled_call_does_not_keep_the_loop_alive, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(a_deferred_call_can_cancel_its_neighbour, pump_open, pump_shut),
+        cmocka_unit_test_setup_teardown(costly_work_leaves_the_turn_to_others, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(a_timer_fires_once_and_may_close_itself, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(the_meter_names_what_held_up_the_loop, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(waiting_is_no_stall, pump_open, pump_shut),
