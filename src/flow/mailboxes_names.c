@@ -4,12 +4,13 @@
 #include "facteur/base/log.h"
 
 /* Names of files follow the index (store/index): soon, when nobody has used the account for a moment. Where somebody
- * always does, a slice comes now and then, and goes between two other jobs if it must, or when so many are due that it
- * would take long to catch up. */
+ * always does, a slice comes now and then, and goes between two other jobs if it must; more often when so many are due
+ * that it would take long to catch up, but never so often that it is felt. */
 enum {
     NAMES_SOON_MS = 50, /* one rename for what changes several times; and who has changed it may ask for more */
     NAMES_LATE_MS = 500,
     NAMES_MANY = 16 * 1024,
+    NAMES_MANY_LATE_MS = 100,
     NAMES_AGAIN_MIN_MS = 1000, /* when the disk has failed */
     NAMES_AGAIN_MAX_MS = 60 * 1000
 };
@@ -86,7 +87,7 @@ struct account_job *names_next(struct account *a, bool free)
         return NULL;
     if (now < ready_ms(a) && !many)
         return NULL;
-    if (!free && (a->named_last || (!many && now - a->names_ms < NAMES_LATE_MS)))
+    if (!free && (a->named_last || now - a->names_ms < (many ? NAMES_MANY_LATE_MS : NAMES_LATE_MS)))
         return NULL;
     *j = (struct account_job){ .run = run, .done = done, .drop = drop, .owner = a, .reads_only = true, .account = a };
     account_ref(a);
