@@ -16,7 +16,7 @@
 #define MAGIC_F2FS  0xf2f52010
 #define MAGIC_TMPFS 0x01021994
 
-static int kernel_openat(int dir, const char *name, int flags, mode_t mode)
+static int open_once(int dir, const char *name, int flags, mode_t mode)
 {
     int fd;
 
@@ -24,6 +24,17 @@ static int kernel_openat(int dir, const char *name, int flags, mode_t mode)
         fd = openat(dir, name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
     } while (fd < 0 && errno == EINTR);
     return fd < 0 ? -errno : fd;
+}
+
+/* Who reads mail writes nothing: not even when it was read, of which nobody asks a Maildir. Only a file's owner may ask
+ * for that. */
+static int kernel_openat(int dir, const char *name, int flags, mode_t mode)
+{
+    int fd = -EPERM;
+
+    if ((flags & O_ACCMODE) == O_RDONLY)
+        fd = open_once(dir, name, flags | O_NOATIME, mode);
+    return fd == -EPERM ? open_once(dir, name, flags, mode) : fd;
 }
 
 static ssize_t kernel_writev(int fd, const struct iovec *iov, int count)
