@@ -182,6 +182,11 @@ static void on_background_due(void *owner)
     background_offer(owner);
 }
 
+static void run_both(void *pool, void (*fn)(void *), void *a, void *b)
+{
+    job_both(pool, fn, a, b);
+}
+
 struct mailboxes *mailboxes_new(struct flow *f,
                                 int (*prepare)(int fd, uint64_t stored, struct arena *a, struct index_prepared *ret))
 {
@@ -190,6 +195,8 @@ struct mailboxes *mailboxes_new(struct flow *f,
     m->f = f;
     m->state = mem_str(f->config->state);
     m->options.prepare = prepare;
+    m->options.both = run_both;
+    m->options.both_arg = f->pool;
     list_init(&m->idle);
     list_init(&m->idle_boxes);
     list_init(&m->background);

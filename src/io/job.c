@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -40,6 +41,15 @@ struct worker {
     pthread_t thread;
 };
 
+/* The thread for second halves; whoever finds it idle takes it. */
+struct helper {
+    atomic_flag taken;
+    sem_t wanted, ended;
+    void (*fn)(void *); /* NULL behind `wanted`: the thread ends */
+    void *arg;
+    pthread_t thread;
+};
+
 struct job_pool {
     struct loop *loop;
     uv_poll_t told; /* of the eventfd */
@@ -47,6 +57,8 @@ struct job_pool {
     struct link line[JOB_CLASSES]; /* jobs that wait for a worker */
     unsigned waiting[JOB_CLASSES]; /* in line or running */
     struct worker workers[JOB_CLASSES][CLASS_THREADS];
+    bool has_helper; /* not on a single processor */
+    struct helper helper;
     pthread_mutex_t lock;
     struct link finished; /* under the lock: jobs that have run */
 };
@@ -61,9 +73,9 @@ static void tell(int event)
         ;
 }
 
-static void wait_for_job(struct worker *w)
+static void wait_for(sem_t *s)
 {
-    while (sem_wait(&w->wanted) < 0) /* EINTR */
+    while (sem_wait(s) < 0) /* EINTR */
         ;
 }
 
@@ -76,7 +88,7 @@ static void *work(void *arg)
         struct job *job;
         bool first;
 
-        wait_for_job(w);
+        wait_for(&w->wanted);
         job = w->job;
         if (job == NULL)
             return NULL;
@@ -88,6 +100,36 @@ static void *work(void *arg)
         if (first)
             tell(pool->event);
     }
+}
+
+static void *help(void *arg)
+{
+    struct helper *h = arg;
+
+    for (;;) {
+        wait_for(&h->wanted);
+        if (h->fn == NULL)
+            return NULL;
+        h->fn(h->arg);
+        (void)sem_post(&h->ended);
+    }
+}
+
+void job_both(struct job_pool *pool, void (*fn)(void *), void *a, void *b)
+{
+    struct helper *h = &pool->helper;
+
+    if (!pool->has_helper || atomic_flag_test_and_set(&h->taken)) {
+        fn(a);
+        fn(b);
+        return;
+    }
+    h->fn = fn;
+    h->arg = b;
+    (void)sem_post(&h->wanted);
+    fn(a);
+    wait_for(&h->ended);
+    atomic_flag_clear(&h->taken);
 }
 
 /* --- the loop's side --- */
@@ -150,6 +192,32 @@ static void start_thread(struct job_pool *pool, struct worker *w)
         abort();
 }
 
+static void start_helper(struct job_pool *pool)
+{
+    struct helper *h = &pool->helper;
+
+    pool->has_helper = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+    if (!pool->has_helper)
+        return;
+    atomic_flag_clear(&h->taken);
+    if (sem_init(&h->wanted, 0, 0) < 0 || sem_init(&h->ended, 0, 0) < 0 ||
+        pthread_create(&h->thread, NULL, help, h) != 0)
+        abort();
+}
+
+static void end_helper(struct job_pool *pool)
+{
+    struct helper *h = &pool->helper;
+
+    if (!pool->has_helper)
+        return;
+    h->fn = NULL;
+    (void)sem_post(&h->wanted);
+    (void)pthread_join(h->thread, NULL);
+    (void)sem_destroy(&h->wanted);
+    (void)sem_destroy(&h->ended);
+}
+
 struct job_pool *job_pool_new(struct loop *loop)
 {
     struct job_pool *pool = mem_zero(sizeof *pool);
@@ -167,6 +235,7 @@ struct job_pool *job_pool_new(struct loop *loop)
         for (unsigned i = 0; i < classes[cls].threads; i++)
             start_thread(pool, &pool->workers[cls][i]);
     }
+    start_helper(pool);
     return pool;
 }
 
@@ -194,6 +263,7 @@ void job_pool_free(struct job_pool **pool_p)
             (void)sem_destroy(&w->wanted);
         }
     }
+    end_helper(pool);
     (void)pthread_mutex_destroy(&pool->lock);
     uv_close((uv_handle_t *)&pool->told, on_closed);
 }

@@ -16,6 +16,7 @@
  *   index_file.c     file names                 index_append.c   append;   index_copy.c  copy, move
  *   index_names.c    names, behind the rows     index_arrive.c   deliveries that were announced
  *   index_read.c     rows and prepared texts    index_rows.c     message rows
+ *   index_prepare.c  makes these texts
  *
  * Order of writes. A file that we make (APPEND, COPY) has its last name before it has its row: a row that was never
  * written is made by the next scan from the file's name. A file that is there already gets its UID and its flags in its
@@ -335,7 +336,8 @@ int index_ready(struct index *x, struct folder *f, struct err *e) MUST_USE;
 
 struct scan_item {
     const char *name;
-    uint32_t uid; /* in the name; of a newcomer: the one that it may have, or 0 */
+    uint64_t seconds; /* as in struct file_name */
+    uint32_t uid;     /* in the name; of a newcomer: the one that it may have, or 0 */
     uint8_t place;
     bool known; /* it is a row's file */
 };
@@ -393,6 +395,14 @@ int index_rows_of(struct index *x, const struct folder *f, const struct ranges *
 /* A row's file is not there. -EAGAIN: the folder is to be looked at first (index_ready), then the same message again;
  * 1: it was looked for, and has gone. */
 int index_lost(struct folder *f, uint32_t uid) MUST_USE;
+
+/* The row's file and its size; -ENOENT also when something else has the name. */
+int index_open_row(const struct folder *f, const struct row *row, int *ret_fd, uint64_t *ret_size) MUST_USE;
+/* Prepares rows among `uids` that have no texts yet: from `from` on, up to the first that has, for a slice that began at
+ * `since`. *passed is set to `from`'s UID when its file cannot be read: it is to be left out. -EAGAIN: what is not there
+ * any more has to be looked for first. */
+int index_prepare_from(struct index *x, struct folder *f, const struct ranges *uids, uint32_t from, bool hasty,
+                       int64_t since, uint32_t *passed, struct err *e) MUST_USE;
 /* Removes a row's file. 0, also when it has gone; -EAGAIN as above. */
 int index_remove(struct index *x, struct folder *f, const struct row *row, struct err *e) MUST_USE;
 /* Ends the transaction in which those were removed. */

@@ -1,7 +1,7 @@
 /* Messages as they are read: prepared texts from their rows, octets from their files.
  *
- * What is not prepared is prepared when it is first asked for, some rows at a time, and then read like the rest. A
- * message whose file cannot be read is left out. */
+ * What is not prepared is prepared when it is first asked for (index_prepare.c), some rows at a time, and then read like
+ * the rest. A message whose file cannot be read is left out. */
 #include "index_priv.h"
 
 #include "facteur/base/clock.h"
@@ -12,9 +12,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-enum { PREPARE_ROWS = 256, CHECK_EVERY = 16, UNPREPARED = 2 };
+enum { CHECK_EVERY = 16, UNPREPARED = 2 };
 
-static int open_row(const struct folder *f, const struct row *row, int *ret_fd, uint64_t *ret_size)
+int index_open_row(const struct folder *f, const struct row *row, int *ret_fd, uint64_t *ret_size)
 {
     struct stat st;
     int fd = sys->openat(f->places[row->place], row->name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
@@ -46,7 +46,7 @@ static int message_once(struct index *x, uint32_t folder, uint32_t uid, int *ret
         ;
     TRY(r);
     TRY(index_row(x, f, uid, &row, e));
-    r = open_row(f, &row, ret_fd, ret_size);
+    r = index_open_row(f, &row, ret_fd, ret_size);
     if (r != -ENOENT)
         return r < 0 ? not_opened(x, f, uid, r, e) : r;
     f->must_scan = true; /* it may only have been renamed */
@@ -54,7 +54,7 @@ static int message_once(struct index *x, uint32_t folder, uint32_t uid, int *ret
         ;
     TRY(r);
     TRY(index_row(x, f, uid, &row, e));
-    r = open_row(f, &row, ret_fd, ret_size);
+    r = index_open_row(f, &row, ret_fd, ret_size);
     return r < 0 ? not_opened(x, f, uid, r, e) : r;
 }
 
@@ -65,202 +65,6 @@ int index_message(struct index *x, uint32_t folder, uint32_t uid, int *ret_fd, u
     if (index_recovered(x, r, e))
         r = message_once(x, folder, uid, ret_fd, ret_size, e);
     return r;
-}
-
-/* --- preparing --- */
-
-static int is_prepared(struct index *x, const struct folder *f, uint32_t uid, bool hasty, struct err *e)
-{
-    int r;
-    sqlite3_stmt *s = index_stmt(x, I_PREPARED_HAS, &r, e);
-
-    if (s == NULL)
-        return r;
-    (void)sqlite3_bind_int64(s, 1, INDEX_KEY(f->id, uid));
-    (void)sqlite3_bind_int64(s, 2, hasty);
-    r = db_row(x->db, s, e);
-    (void)sqlite3_reset(s);
-    return r;
-}
-
-static void bind_slice(sqlite3_stmt *s, int at, struct slice text)
-{
-    (void)sqlite3_bind_blob(s, at, text.n > 0 ? text.p : "", (int)text.n, SQLITE_STATIC);
-}
-
-static int put_prepared(struct index *x, const struct folder *f, uint32_t uid, const struct index_prepared *p,
-                        struct err *e)
-{
-    const struct slice before[] = {
-        p->envelope, p->structure, p->body, { p->email_id, strnlen(p->email_id, sizeof p->email_id) }
-    };
-    const struct slice after[] = { p->from,       p->to,         p->cc,         p->subject, p->display_from,
-                                   p->display_to, p->message_id, p->references, p->preview };
-    int r, at = 1;
-    sqlite3_stmt *s = index_stmt(x, I_PREPARED_PUT, &r, e);
-
-    if (s == NULL)
-        return r;
-    (void)sqlite3_bind_int64(s, at++, INDEX_KEY(f->id, uid));
-    for (size_t i = 0; i < sizeof before / sizeof before[0]; i++)
-        bind_slice(s, at++, before[i]);
-    if (p->partial)
-        (void)sqlite3_bind_null(s, 3); /* structure */
-    (void)sqlite3_bind_int64(s, at++, p->sent_ms);
-    (void)sqlite3_bind_int64(s, at++, p->reply);
-    for (size_t i = 0; i < sizeof after / sizeof after[0]; i++)
-        bind_slice(s, at++, after[i]);
-    r = db_run(x->db, s, e);
-    (void)sqlite3_clear_bindings(s);
-    return r;
-}
-
-/* 1: its file cannot be read. */
-static int prepare_one(struct index *x, const struct folder *f, const struct row *row, bool hasty, struct err *e)
-{
-    struct index_prepared p = { .sent_ms = row->message.internal_ms, .limits = x->options.mime, .hasty = hasty };
-    struct arena a = { 0 };
-    uint64_t stored;
-    int fd;
-    int r = open_row(f, row, &fd, &stored);
-
-    if (r == -ENOENT)
-        return r;
-    if (r < 0)
-        return 1;
-    if (x->options.prepare != NULL)
-        r = x->options.prepare(fd, stored, &a, &p);
-    (void)sys->close(fd);
-    r = r < 0 ? 1 : put_prepared(x, f, row->message.uid, &p, e);
-    arena_clear(&a);
-    return r;
-}
-
-/* Prepares the rows that have no texts yet, up to the first that has; *from is then where to read on, *passed (in a
- * row that could not be prepared) what is to be left out. */
-static int prepare_rows(struct index *x, struct folder *f, const struct row *rows, int count, bool hasty, int64_t since,
-                        uint32_t *passed, struct err *e)
-{
-    int r = 0;
-
-    for (int i = 0; i < count && (i == 0 || !index_slice_over(since)); i++) {
-        r = is_prepared(x, f, rows[i].message.uid, hasty, e);
-        if (r != 0)
-            return r < 0 ? r : 0;
-        r = prepare_one(x, f, &rows[i], hasty, e);
-        if (r == -ENOENT)
-            r = index_lost(f, rows[i].message.uid);
-        if (r == 1 && i == 0)
-            *passed = rows[i].message.uid;
-        if (r != 0)
-            return r < 0 ? r : 0;
-    }
-    return 0;
-}
-
-static int prepare_from(struct index *x, struct folder *f, const struct ranges *uids, uint32_t from, bool hasty,
-                        int64_t since, uint32_t *passed, struct err *e)
-{
-    struct row *rows = mem_array(PREPARE_ROWS, sizeof *rows);
-    int n = index_rows_of(x, f, uids, &from, rows, PREPARE_ROWS, e);
-    int r = n < 0 ? n : n == 0 ? 0 : index_begin(x, e);
-
-    if (r == 0 && n > 0) {
-        int saved;
-
-        r = prepare_rows(x, f, rows, n, hasty, since, passed, e);
-        if (r < 0 && r != -EAGAIN) {
-            index_rollback(x);
-        } else {
-            saved = index_commit(x, e);
-            r = saved < 0 ? saved : r;
-        }
-    }
-    mem_free(rows);
-    return r;
-}
-
-static int unprepared(struct index *x, const struct folder *f, uint32_t from, uint32_t to, uint32_t *uids, int room,
-                      struct err *e)
-{
-    int n = 0, r;
-    sqlite3_stmt *s = index_stmt(x, I_UNPREPARED, &r, e);
-
-    if (s == NULL)
-        return r;
-    (void)sqlite3_bind_int64(s, 1, INDEX_KEY(f->id, from));
-    (void)sqlite3_bind_int64(s, 2, INDEX_KEY(f->id, to));
-    (void)sqlite3_bind_int64(s, 3, room);
-    while (n < room && (r = db_row(x->db, s, e)) > 0)
-        uids[n++] = (uint32_t)sqlite3_column_int64(s, 0);
-    (void)sqlite3_reset(s);
-    return r < 0 ? r : n;
-}
-
-static int prepare_uids(struct index *x, struct folder *f, const uint32_t *uids, int count, int64_t since, int *done,
-                        bool *any, struct err *e)
-{
-    int r = index_begin(x, e);
-
-    if (r < 0)
-        return r;
-    *any = false;
-    for (*done = 0; *done < count && r >= 0 && (*done == 0 || !index_slice_over(since)); (*done)++) {
-        struct row row;
-
-        r = index_row(x, f, uids[*done], &row, e);
-        if (r == 0)
-            r = prepare_one(x, f, &row, false, e);
-        *any = *any || r == 0;
-        if (r == -ENOENT) {
-            f->known[PLACE_CUR] = false; /* the next sync sees what became of it */
-            r = 0;
-        }
-    }
-    if (r >= 0)
-        return index_commit(x, e);
-    index_rollback(x);
-    return r;
-}
-
-static int prepare_some(struct index *x, struct folder *f, struct err *e)
-{
-    int64_t since = clock_mono_us();
-    uint32_t uids[PREPARE_ROWS] = { 0 };
-    int n, done;
-    bool any;
-
-    if (f->prepared_low >= f->prepared_high)
-        f->prepared_low = f->prepared_high = f->uidnext;
-    do {
-        uint32_t next = f->uidnext;
-
-        n = unprepared(x, f, f->prepared_high, UID_MAX, uids, PREPARE_ROWS, e);
-        if (n == 0) {
-            f->prepared_high = next;
-            n = f->prepared_low > 1 ? unprepared(x, f, 1, f->prepared_low - 1, uids, PREPARE_ROWS, e) : 0;
-            if (n == 0)
-                f->prepared_low = 1;
-        }
-        if (n <= 0)
-            return n;
-        TRY(prepare_uids(x, f, uids, n, since, &done, &any, e));
-        if (uids[done - 1] < f->prepared_low)
-            f->prepared_low = uids[done - 1];
-        else if (!any || (done == n && n < PREPARE_ROWS))
-            f->prepared_high = next; /* what cannot be prepared is passed over */
-    } while (!index_slice_over(since));
-    return MORE;
-}
-
-int index_prepare_some(struct index *x, uint32_t folder, struct err *e)
-{
-    struct folder *f;
-    int r = index_folder_open(x, folder, &f, e);
-
-    if (r == 0)
-        r = prepare_some(x, f, e);
-    return index_recovered(x, r, e) ? MORE : r;
 }
 
 /* --- reading --- */
@@ -365,7 +169,7 @@ static int read_all(struct index *x, struct folder *f, const struct ranges *uids
             i++;
             continue;
         }
-        r = prepare_from(x, f, uids, *from, !wants_all(w), since, &passed, e);
+        r = index_prepare_from(x, f, uids, *from, !wants_all(w), since, &passed, e);
         if (r < 0)
             return r == -EAGAIN ? MORE : r;
         if (passed != 0)

@@ -130,6 +130,7 @@ static void take_name(struct index_scan *s, const char *name)
     file_name_parse(slice_str(name), &n);
     item.name = arena_str(&s->names, slice_str(name));
     item.uid = n.uid;
+    item.seconds = n.seconds;
     add_item(&s->items, &s->count, &s->cap, &item);
 }
 

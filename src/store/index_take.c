@@ -65,12 +65,8 @@ static void want(const struct folder *f, const struct index_scan *s, struct scan
 
 static int by_age(const struct scan_item *x, const struct scan_item *y)
 {
-    struct file_name a, b;
-
-    file_name_parse(slice_str(x->name), &a);
-    file_name_parse(slice_str(y->name), &b);
-    if (a.seconds != b.seconds)
-        return a.seconds < b.seconds ? -1 : 1;
+    if (x->seconds != y->seconds)
+        return x->seconds < y->seconds ? -1 : 1;
     return strcmp(x->name, y->name);
 }
 
