@@ -224,6 +224,79 @@ static void the_loop_stays_for_a_job_and_not_for_the_pool(void **state)
     job_pool_free(&pool);
 }
 
+struct halves {
+    struct job job;
+    struct job_pool *pool;
+    struct gate *gate;
+    struct half {
+        struct halves *whole;
+        int ran;
+    } a, b;
+    int ended, dropped;
+};
+
+static void half_run(void *arg)
+{
+    struct half *h = arg;
+    struct gate *g = h->whole->gate;
+
+    pthread_mutex_lock(&g->mutex);
+    g->running++;
+    pthread_cond_broadcast(&g->changed);
+    while (!g->open)
+        pthread_cond_wait(&g->changed, &g->mutex);
+    pthread_mutex_unlock(&g->mutex);
+    h->ran++;
+}
+
+static void halves_run(struct job *job)
+{
+    struct halves *w = LIST_ENTRY(job, struct halves, job);
+
+    job_both(w->pool, half_run, &w->a, &w->b);
+    w->ended = w->a.ran + w->b.ran;
+}
+
+static void halves_drop(struct job *job)
+{
+    struct halves *w = LIST_ENTRY(job, struct halves, job);
+
+    assert_int_equal(w->ended, 2); /* not before both had */
+    w->dropped++;
+}
+
+static void halves_start(struct halves *w, struct job_pool *pool, struct gate *g, enum job_class cls)
+{
+    *w = (struct halves){ .pool = pool, .gate = g, .job = { .run = halves_run, .drop = halves_drop } };
+    w->a.whole = w->b.whole = w;
+    job_start(pool, cls, NULL, &w->job);
+}
+
+/* One job has the thread for second halves; the other does both of its own. */
+static void halves_run_side_by_side_or_in_turn(void **state)
+{
+    struct pump *p = *state;
+    struct job_pool *pool = job_pool_new(p->loop);
+    struct halves first, second;
+    struct gate g;
+
+    gate_init(&g);
+    halves_start(&first, pool, &g, JOB_DISK);
+    if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+        gate_wait_running(&g, 2);
+    halves_start(&second, pool, &g, JOB_SYNC);
+    gate_wait_running(&g, sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 3 : 2);
+    gate_open(&g);
+    RUN_UNTIL(p, first.dropped + second.dropped == 2);
+    g.open = false;
+    g.running = 0;
+    halves_start(&first, pool, &g, JOB_DISK); /* the thread is free again */
+    gate_wait_running(&g, sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1);
+    gate_open(&g);
+    RUN_UNTIL(p, first.dropped == 1);
+    job_pool_free(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +304,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_class_passes_its_ceiling_or_starves_another, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(an_abandoned_job_runs_and_is_dropped_untold, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(a_job_may_start_the_next_from_drop, pump_open, pump_shut),
+        cmocka_unit_test_setup_teardown(halves_run_side_by_side_or_in_turn, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(the_loop_stays_for_a_job_and_not_for_the_pool, pump_open, pump_shut),
     };
 
