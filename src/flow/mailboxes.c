@@ -182,9 +182,9 @@ static void on_background_due(void *owner)
     background_offer(owner);
 }
 
-static void run_both(void *pool, void (*fn)(void *), void *a, void *b)
+static void share(void *pool, void (*fn)(void *), void *arg)
 {
-    job_both(pool, fn, a, b);
+    job_share(pool, fn, arg);
 }
 
 struct mailboxes *mailboxes_new(struct flow *f,
@@ -195,8 +195,8 @@ struct mailboxes *mailboxes_new(struct flow *f,
     m->f = f;
     m->state = mem_str(f->config->state);
     m->options.prepare = prepare;
-    m->options.both = run_both;
-    m->options.both_arg = f->pool;
+    m->options.share = share;
+    m->options.share_arg = f->pool;
     list_init(&m->idle);
     list_init(&m->idle_boxes);
     list_init(&m->background);

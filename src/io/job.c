@@ -41,7 +41,7 @@ struct worker {
     pthread_t thread;
 };
 
-/* The thread for second halves; whoever finds it idle takes it. */
+/* The thread that helps jobs which share their work; whoever finds it idle takes it. */
 struct helper {
     atomic_flag taken;
     sem_t wanted, ended;
@@ -115,19 +115,18 @@ static void *help(void *arg)
     }
 }
 
-void job_both(struct job_pool *pool, void (*fn)(void *), void *a, void *b)
+void job_share(struct job_pool *pool, void (*fn)(void *), void *arg)
 {
     struct helper *h = &pool->helper;
 
     if (!pool->has_helper || atomic_flag_test_and_set(&h->taken)) {
-        fn(a);
-        fn(b);
+        fn(arg);
         return;
     }
     h->fn = fn;
-    h->arg = b;
+    h->arg = arg;
     (void)sem_post(&h->wanted);
-    fn(a);
+    fn(arg);
     wait_for(&h->ended);
     atomic_flag_clear(&h->taken);
 }

@@ -1,7 +1,7 @@
 /* What the index keeps of each message: texts that options.prepare makes from its file, put into its row.
  *
- * Neighbours are prepared in groups, whose halves two threads make side by side where there are two (options.both): a
- * client that looks at a mailbox for the first time waits for all of them. */
+ * Neighbours are prepared in groups, by two threads side by side where there are two (options.share): a client that
+ * looks at a mailbox for the first time waits for all of them. */
 #include "index_priv.h"
 
 #include "facteur/base/clock.h"
@@ -9,8 +9,9 @@
 #include "facteur/store/sys.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
-enum { PREPARE_ROWS = 256, GROUP_ROWS = 32, GROUP_OCTETS = 1024 * 1024 };
+enum { PREPARE_ROWS = 256, GROUP_ROWS = 64, GROUP_OCTETS = 1024 * 1024 };
 
 static int is_prepared(struct index *x, const struct folder *f, uint32_t uid, bool hasty, struct err *e)
 {
@@ -72,10 +73,7 @@ struct preparing {
 struct group {
     struct preparing items[GROUP_ROWS];
     int count;
-};
-struct half {
-    struct preparing *items;
-    int count;
+    atomic_int next; /* that nobody has taken yet */
 };
 
 static void begin(struct preparing *p, const struct index *x, const struct folder *f, const struct row *row, bool hasty)
@@ -99,25 +97,23 @@ static void make(struct preparing *p)
     (void)sys->close(fd);
 }
 
-static void make_half(void *arg)
+/* Each thread that runs it takes what is left. */
+static void make_some(void *arg)
 {
-    struct half *h = arg;
+    struct group *g = arg;
+    int i;
 
-    for (int i = 0; i < h->count; i++)
-        make(&h->items[i]);
+    while ((i = atomic_fetch_add(&g->next, 1)) < g->count)
+        make(&g->items[i]);
 }
 
 static void make_all(const struct index *x, struct group *g)
 {
-    struct half a = { g->items, g->count / 2 };
-    struct half b = { g->items + a.count, g->count - a.count };
-
-    if (x->options.both != NULL && a.count > 0) {
-        x->options.both(x->options.both_arg, make_half, &a, &b);
-    } else {
-        make_half(&a);
-        make_half(&b);
-    }
+    atomic_init(&g->next, 0);
+    if (x->options.share != NULL && g->count > 1)
+        x->options.share(x->options.share_arg, make_some, g);
+    else
+        make_some(g);
 }
 
 /* The rows from `rows` on that have no texts yet, up to the first that has; of large messages only one. */

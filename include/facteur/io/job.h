@@ -4,7 +4,7 @@
  *            the owner; an abandoned scope's jobs still run to their end and are dropped, but `done` is not called.
  * Thread:    run: a pool thread; done and drop: the loop's. Nothing is shared, so nothing is locked.
  * Limits:    a ceiling per class, so that one kind of work cannot starve another; a lane runs one job at a time, in
- *            order. Halves of jobs have one more thread for all of them.
+ *            order. Jobs that share their work have one more thread for all of them.
  * Standards: none. */
 #ifndef FACTEUR_IO_JOB_H
 #define FACTEUR_IO_JOB_H
@@ -52,8 +52,8 @@ void job_scope_abandon(struct job_scope *scope);
 /* Takes the job over; `scope` NULL: nobody can abandon it. done and drop come on a later turn, never from inside. */
 void job_start(struct job_pool *pool, enum job_class cls, struct job_scope *scope, struct job *job);
 
-/* From inside `run`, for work that has two halves: calls fn(a) and fn(b), which share nothing that changes, side by side
- * when a thread is free for that, else one after the other. Returns when both have ended. */
-void job_both(struct job_pool *pool, void (*fn)(void *), void *a, void *b);
+/* From inside `run`, for work in many independent pieces: calls fn(arg) here, and on one more thread at the same time when
+ * that is free; returns when all have ended. fn takes one piece after the other by an atomic counter in `arg`. */
+void job_share(struct job_pool *pool, void (*fn)(void *), void *arg);
 
 #endif

@@ -54,9 +54,9 @@ struct index_options {
     struct mime_limits mime; /* for the hook */
     /* Makes the prepared texts (slices live in `a`): from a message's stored octets in `fd`, its size there. */
     int (*prepare)(int fd, uint64_t stored, struct arena *a, struct index_prepared *ret);
-    /* Calls fn(a) and fn(b), side by side if it can, and returns when both have ended: job_both. NULL: one thread does all. */
-    void (*both)(void *both_arg, void (*fn)(void *), void *a, void *b);
-    void *both_arg;
+    /* Calls fn(arg) on two threads if it can, and returns when all have ended: job_share. NULL: one thread does all. */
+    void (*share)(void *share_arg, void (*fn)(void *), void *arg);
+    void *share_arg;
 };
 
 int index_open(struct maildirs *m, const char *state, const char *user, const struct index_options *o,

@@ -3,6 +3,7 @@
 #include "facteur/io/job.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* A gate that a job's thread waits at until the test opens it: order without sleeping. */
 struct gate {
@@ -224,74 +225,73 @@ static void the_loop_stays_for_a_job_and_not_for_the_pool(void **state)
     job_pool_free(&pool);
 }
 
-struct halves {
+struct shared {
     struct job job;
     struct job_pool *pool;
     struct gate *gate;
-    struct half {
-        struct halves *whole;
-        int ran;
-    } a, b;
+    atomic_int left, done;
     int ended, dropped;
 };
 
-static void half_run(void *arg)
+static void share_run(void *arg)
 {
-    struct half *h = arg;
-    struct gate *g = h->whole->gate;
+    struct shared *w = arg;
+    struct gate *g = w->gate;
 
-    pthread_mutex_lock(&g->mutex);
-    g->running++;
-    pthread_cond_broadcast(&g->changed);
-    while (!g->open)
-        pthread_cond_wait(&g->changed, &g->mutex);
-    pthread_mutex_unlock(&g->mutex);
-    h->ran++;
+    while (atomic_fetch_sub(&w->left, 1) > 0) {
+        pthread_mutex_lock(&g->mutex);
+        g->running++;
+        pthread_cond_broadcast(&g->changed);
+        while (!g->open)
+            pthread_cond_wait(&g->changed, &g->mutex);
+        pthread_mutex_unlock(&g->mutex);
+        atomic_fetch_add(&w->done, 1);
+    }
 }
 
-static void halves_run(struct job *job)
+static void shared_run(struct job *job)
 {
-    struct halves *w = LIST_ENTRY(job, struct halves, job);
+    struct shared *w = LIST_ENTRY(job, struct shared, job);
 
-    job_both(w->pool, half_run, &w->a, &w->b);
-    w->ended = w->a.ran + w->b.ran;
+    job_share(w->pool, share_run, w);
+    w->ended = atomic_load(&w->done);
 }
 
-static void halves_drop(struct job *job)
+static void shared_drop(struct job *job)
 {
-    struct halves *w = LIST_ENTRY(job, struct halves, job);
+    struct shared *w = LIST_ENTRY(job, struct shared, job);
 
-    assert_int_equal(w->ended, 2); /* not before both had */
+    assert_int_equal(w->ended, 5); /* not before all pieces were done */
     w->dropped++;
 }
 
-static void halves_start(struct halves *w, struct job_pool *pool, struct gate *g, enum job_class cls)
+static void shared_start(struct shared *w, struct job_pool *pool, struct gate *g, enum job_class cls)
 {
-    *w = (struct halves){ .pool = pool, .gate = g, .job = { .run = halves_run, .drop = halves_drop } };
-    w->a.whole = w->b.whole = w;
+    *w = (struct shared){ .pool = pool, .gate = g, .job = { .run = shared_run, .drop = shared_drop } };
+    atomic_init(&w->left, 5);
     job_start(pool, cls, NULL, &w->job);
 }
 
-/* One job has the thread for second halves; the other does both of its own. */
-static void halves_run_side_by_side_or_in_turn(void **state)
+/* One job has the thread that helps; the other does all of its own. */
+static void work_is_shared_with_a_thread_that_is_free(void **state)
 {
     struct pump *p = *state;
     struct job_pool *pool = job_pool_new(p->loop);
-    struct halves first, second;
+    const int helps = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 1 : 0;
+    struct shared first, second;
     struct gate g;
 
     gate_init(&g);
-    halves_start(&first, pool, &g, JOB_DISK);
-    if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
-        gate_wait_running(&g, 2);
-    halves_start(&second, pool, &g, JOB_SYNC);
-    gate_wait_running(&g, sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 3 : 2);
+    shared_start(&first, pool, &g, JOB_DISK);
+    gate_wait_running(&g, 1 + helps);
+    shared_start(&second, pool, &g, JOB_SYNC);
+    gate_wait_running(&g, 2 + helps);
     gate_open(&g);
     RUN_UNTIL(p, first.dropped + second.dropped == 2);
     g.open = false;
     g.running = 0;
-    halves_start(&first, pool, &g, JOB_DISK); /* the thread is free again */
-    gate_wait_running(&g, sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1);
+    shared_start(&first, pool, &g, JOB_DISK); /* the thread is free again */
+    gate_wait_running(&g, 1 + helps);
     gate_open(&g);
     RUN_UNTIL(p, first.dropped == 1);
     job_pool_free(&pool);
@@ -304,7 +304,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_class_passes_its_ceiling_or_starves_another, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(an_abandoned_job_runs_and_is_dropped_untold, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(a_job_may_start_the_next_from_drop, pump_open, pump_shut),
-        cmocka_unit_test_setup_teardown(halves_run_side_by_side_or_in_turn, pump_open, pump_shut),
+        cmocka_unit_test_setup_teardown(work_is_shared_with_a_thread_that_is_free, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(the_loop_stays_for_a_job_and_not_for_the_pool, pump_open, pump_shut),
     };
 
