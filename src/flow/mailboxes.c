@@ -3,12 +3,18 @@
 #include "facteur/base/clock.h"
 #include "facteur/base/mem.h"
 
+#include <sys/resource.h>
+
+/* Indexes that are not at rest may hold a quarter of the process's descriptors: a database, and three directories for
+ * each folder that was looked at. */
+enum { QUIET_SHARE = 4, QUIET_DESCRIPTORS = 32 };
+
 /* --- accounts --- */
 
 static void account_free(struct account *a)
 {
     list_unlink(&a->background_link);
-    list_unlink(&a->quiet_link);
+    lane_wake(a);
     list_unlink(&a->names_link);
     mem_free(a->user);
     mem_free(a);
@@ -145,6 +151,8 @@ static int64_t first_box_ms(const struct mailboxes *m)
 
 static int64_t first_quiet_ms(const struct mailboxes *m)
 {
+    if (m->quiet_count > m->quiet_most)
+        return 0; /* at once */
     return list_empty(&m->quiet) ? INT64_MAX : LIST_ENTRY(m->quiet.next, struct account, quiet_link)->rest_ms;
 }
 
@@ -182,6 +190,13 @@ static void on_background_due(void *owner)
     background_offer(owner);
 }
 
+static size_t descriptors(void)
+{
+    struct rlimit files;
+
+    return getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < SIZE_MAX ? (size_t)files.rlim_cur : SIZE_MAX;
+}
+
 static void share(void *pool, void (*fn)(void *), void *arg)
 {
     job_share(pool, fn, arg);
@@ -201,6 +216,7 @@ struct mailboxes *mailboxes_new(struct flow *f,
     list_init(&m->idle_boxes);
     list_init(&m->background);
     list_init(&m->quiet);
+    m->quiet_most = descriptors() / QUIET_SHARE / QUIET_DESCRIPTORS + 1;
     list_init(&m->names);
     m->linger = timer_new(f->loop, on_linger, m);
     m->background_due = timer_new(f->loop, on_background_due, m);

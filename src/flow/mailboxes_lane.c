@@ -52,9 +52,17 @@ bool lane_is_free(const struct account *a)
     return !a->busy && list_empty(&a->urgent) && list_empty(&a->line);
 }
 
+void lane_wake(struct account *a)
+{
+    if (!link_is_in(&a->quiet_link))
+        return;
+    list_unlink(&a->quiet_link);
+    a->m->quiet_count--;
+}
+
 static void run_now(struct account *a)
 {
-    list_unlink(&a->quiet_link);
+    lane_wake(a);
     a->rested = a->resting;
     a->busy = true;
     a->options = a->wanted;
@@ -75,6 +83,7 @@ static void fall_quiet(struct account *a)
         return;
     a->rest_ms = clock_mono_ms() + MAILBOXES_REST_MS;
     list_push(&a->m->quiet, &a->quiet_link);
+    a->m->quiet_count++;
     mailboxes_set_linger(a->m);
 }
 
@@ -85,7 +94,7 @@ void lane_rest(struct account *a)
 
     account_ref(a);
     a->resting = true;
-    list_unlink(&a->quiet_link);
+    lane_wake(a);
     a->trims = list_empty(&m->quiet) || now - m->trimmed_ms >= MAILBOXES_REST_MS;
     if (a->trims)
         m->trimmed_ms = now;

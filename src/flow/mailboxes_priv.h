@@ -41,6 +41,8 @@ struct mailboxes {
     unsigned idle_count;
     struct link idle_boxes; /* the same for mailboxes of accounts in use */
     struct link quiet;      /* accounts whose lane has nothing to do and whose index does not rest yet */
+    size_t quiet_count;
+    size_t quiet_most; /* of them: then the one that is quiet for longest rests */
     int64_t trimmed_ms;
     struct timer *linger;
     struct link background;       /* accounts with work that nobody waits for */
@@ -104,6 +106,7 @@ void mailboxes_set_linger(struct mailboxes *m);
 void lane_start(struct account *a, struct account_job *j, bool urgent);
 void lane_close(struct account *a);
 void lane_rest(struct account *a); /* nothing runs in it */
+void lane_wake(struct account *a); /* takes it out of mailboxes.quiet; fine when it is not there */
 void lane_next(struct account *a);
 void lane_drop_all(struct account *a); /* what waits is dropped undone */
 bool lane_is_free(const struct account *a);

@@ -33,7 +33,7 @@ static struct fake {
     int opened, closed, sync_slices, sync_code, open_code;
     bool rebuilt, gone;
     uint64_t names_due; /* a slice writes 100 of them, or fails */
-    int names_code, named;
+    int names_code, named, rested;
     const char *path;
 } fake;
 
@@ -200,6 +200,9 @@ void index_close(struct index **x)
 void index_rest(struct index *x)
 {
     (void)x;
+    (void)pthread_mutex_lock(&fake.lock);
+    fake.rested++;
+    (void)pthread_mutex_unlock(&fake.lock);
 }
 
 void index_set_limits(struct index *x, const struct index_options *o)

@@ -3,6 +3,7 @@
 #include "facteur/base/clock.h"
 #include "facteur/flow/mailboxes.h"
 #include "facteur/io/timer.h"
+#include "mailboxes_priv.h"
 
 /* --- a flow with nothing but a loop, a pool and a policy --- */
 
@@ -835,6 +836,30 @@ static void few_idle_accounts_are_kept(void **state)
     session_end(&many[0]);
 }
 
+static void few_indexes_stay_awake(void **state)
+{
+    struct fixture *x = *state;
+    struct session four[4];
+    struct task t = { 0 };
+    char user[40];
+
+    x->m->quiet_most = 2;
+    for (int i = 0; i < 4; i++) {
+        (void)snprintf(user, sizeof user, "user%d@example.org", i);
+        session_begin(x, &four[i], user);
+        session_select(x, &four[i], "INBOX");
+    }
+    RUN_UNTIL(x, fake.rested == 2); /* long before ten seconds of quiet are over */
+    settle(x);
+    assert_int_equal(x->m->quiet_count, 2);
+    assert_int_equal(fake.rested, 2);
+    task_start(&t, &four[0], '1'); /* it wakes, and the next one rests instead */
+    RUN_UNTIL(x, fake.rested == 3);
+    assert_int_equal(x->m->quiet_count, 2);
+    for (int i = 0; i < 4; i++)
+        session_end(&four[i]);
+}
+
 static void stopping_waits_for_the_sessions(void **state)
 {
     struct fixture *x = *state;
@@ -953,6 +978,7 @@ int main(void)
         TEST(background_work_waits_for_a_pause),
         TEST(recents_are_noted_when_the_sessions_have_gone),
         TEST(few_idle_accounts_are_kept),
+        TEST(few_indexes_stay_awake),
         TEST(stopping_waits_for_the_sessions),
         TEST(a_session_may_come_while_the_index_closes),
         TEST(the_end_may_come_in_haste),
