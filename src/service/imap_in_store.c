@@ -4,6 +4,7 @@
 #include "facteur/base/mem.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 struct store_job {
     struct account_job aj;
@@ -124,8 +125,11 @@ static void store_done(void *owner, struct account_job *aj)
         imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
         return;
     }
-    if (j->ghosts && j->kept.count == 0)
+    /* A NO after .SILENT would tell nothing of those that have the flags now (RFC 2180 4.2.1). */
+    if (j->ghosts && j->kept.count == 0 && j->loud)
         r = imap_no("EXPUNGEISSUED", "Some of these messages have been expunged");
+    else if (j->ghosts && j->kept.count == 0)
+        (void)snprintf(r.code, sizeof r.code, "EXPUNGEISSUED");
     buf_init(&kept, 1024 * 1024);
     if (j->kept.count > 0) {
         tell_kept(s, j, &kept);

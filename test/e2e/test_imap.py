@@ -210,4 +210,5 @@ def test_numbers_of_expunged_messages(t):
         one.do("EXPUNGE")
         assert b"[EXPUNGEISSUED]" in two.do(r"STORE 1:3 +FLAGS (\Seen)", "NO").final
         assert one.do("FETCH 1:* FLAGS").find(rb"^\* 2 FETCH .*\\Seen"), "the others have it"
+        assert b"OK [EXPUNGEISSUED]" in two.do(r"STORE 1:3 +FLAGS.SILENT (\Flagged)").final
         assert two.do("UID COPY 1:3 Archive").final.find(b"COPYUID") > 0
