@@ -14,12 +14,11 @@ set -u
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here" || exit 1
 PATH=$PATH:/usr/sbin:/sbin
-fuzz_seconds=20 crash_rounds=15 fault_rounds=8 quick=no
-stages=ctest,e2e,quickstart,crash,fault,fuzz
+fuzz_seconds=20 crash_rounds= fault_rounds= quick=no stages=
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --quick) quick=yes crash_rounds=4 fault_rounds=2 stages=ctest,e2e,quickstart,crash,fault ;;
+    --quick) quick=yes ;;
     --fuzz-seconds | --crash-rounds | --fault-rounds | --only)
         if [ $# -lt 2 ]; then
             echo "run.sh: $1 needs a value" >&2
@@ -44,6 +43,12 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+# What was asked for by name goes before what --quick means, in whatever order they were given.
+if [ $quick = yes ]; then
+    : "${crash_rounds:=4}" "${fault_rounds:=2}" "${stages:=ctest,e2e,quickstart,crash,fault}"
+else
+    : "${crash_rounds:=15}" "${fault_rounds:=8}" "${stages:=ctest,e2e,quickstart,crash,fault,fuzz}"
+fi
 
 mkdir -p build
 # One line a test: "passed NAME", "failed NAME" or "skipped NAME: why".

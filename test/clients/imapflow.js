@@ -11,7 +11,7 @@ const message = (subject) => `From: a@example.net\r\nTo: b@example.org\r\nSubjec
 
 async function main() {
     const client = new ImapFlow({
-        host: 'localhost', port: Number(process.env.PORT), secure: process.env.TLS === 'implicit', doSTARTTLS: process.env.TLS !== 'implicit',
+        host: '127.0.0.1', port: Number(process.env.PORT), secure: process.env.TLS === 'implicit', doSTARTTLS: process.env.TLS !== 'implicit',
         tls: { ca: fs.readFileSync(process.env.CERTIFICATE), servername: 'localhost' },
         auth: { user: process.env.LOGIN, pass: process.env.PASSWORD }, logger: false, qresync: process.env.TLS === 'implicit',
     });

@@ -4,9 +4,9 @@ const fs = require('fs');
 const nodemailer = require('nodemailer');
 
 const common = {
-    host: 'localhost',
+    host: '127.0.0.1', // localhost may be ::1 first, and before version 20 node tries no second address
     auth: { user: process.env.LOGIN, pass: process.env.PASSWORD },
-    tls: { ca: fs.readFileSync(process.env.CERTIFICATE) },
+    tls: { ca: fs.readFileSync(process.env.CERTIFICATE), servername: 'localhost' },
 };
 const mail = {
     from: process.env.LOGIN,

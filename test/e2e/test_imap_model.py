@@ -10,7 +10,7 @@ import select
 import time
 
 from imap import Imap, server
-from lib import ANNA, PASSWORDS, Smtp, give
+from lib import ANNA, PASSWORDS, Smtp, give, wait_until
 
 BOXES = {"INBOX": "", "Archive": ".Archive", "Work": ".Work"}
 LETTERS = {"D": r"\Draft", "F": r"\Flagged", "P": "$Forwarded", "R": r"\Answered", "S": r"\Seen", "T": r"\Deleted"}
@@ -39,7 +39,7 @@ class World:
     def __init__(self, t, seed):
         self.random = random.Random(seed)
         self.server = server(t, {"limits": {"connections_per_address": 1000, "commands": 100000, "errors": 1000}})
-        self.last = 0
+        self.last = self.delivered = 0
         self.content = {}  # (box, uidvalidity, uid): the number of the message that it was first seen to be
         self.recent = {}  # (box, uid): the session that has it as \Recent
         self.highest = {}  # by box: the highest HIGHESTMODSEQ and UIDNEXT seen
@@ -79,6 +79,12 @@ class World:
             self.smtp.ehlo()
         self.note("delivers", number)
         self.smtp.transaction("someone@example.net", [ANNA], text)
+        self.delivered += 1
+
+    def wait_delivered(self):
+        """Accepted is not yet in the mailbox."""
+        wait_until("what was accepted, in the mailbox",
+                   lambda: self.server.log(own=True).count(" event=delivered ") >= self.delivered)
 
     def files(self, box, parts=("cur", "new")):
         return sorted(os.path.join(self.folder(box), part, name) for part in parts
@@ -640,6 +646,7 @@ def settle(world, sessions):
         if s.box is None:
             s.select(world.random.choice(list(BOXES)))
             s.end()
+    world.wait_delivered()
     end = time.monotonic() + 10
     while True:
         complaint = None
