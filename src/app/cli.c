@@ -329,23 +329,15 @@ int cli_exit_code(int code)
     static const struct {
         int code, exit;
     } table[] = {
-        { -ENOENT, EX_NOINPUT },
-        { -EINVAL, EX_DATAERR },
-        { -EILSEQ, EX_DATAERR },
-        { -EEXIST, EX_DATAERR },
-        { -ENAMETOOLONG, EX_DATAERR },
-        { -ERANGE, EX_DATAERR },
-        { -ECONNREFUSED, EX_UNAVAILABLE },
-        { -EACCES, EX_NOPERM },
-        { -EPERM, EX_NOPERM },
-        { -EBUSY, EX_TEMPFAIL },
-        { -EAGAIN, EX_TEMPFAIL },
-        { -ETIMEDOUT, EX_TEMPFAIL },
-        { -EADDRINUSE, EX_TEMPFAIL },
-        { -EIO, EX_IOERR },
-        { -ENOSPC, EX_IOERR },
-        { -EROFS, EX_IOERR },
-        { -EPROTO, EX_PROTOCOL },
+        { -ENOENT, EX_NOINPUT },     { -EINVAL, EX_DATAERR },
+        { -EILSEQ, EX_DATAERR },     { -EBADMSG, EX_DATAERR },
+        { -EEXIST, EX_DATAERR },     { -ENAMETOOLONG, EX_DATAERR },
+        { -ERANGE, EX_DATAERR },     { -ECONNREFUSED, EX_UNAVAILABLE },
+        { -EACCES, EX_NOPERM },      { -EPERM, EX_NOPERM },
+        { -EBUSY, EX_TEMPFAIL },     { -EAGAIN, EX_TEMPFAIL },
+        { -ETIMEDOUT, EX_TEMPFAIL }, { -EADDRINUSE, EX_TEMPFAIL },
+        { -EIO, EX_IOERR },          { -ENOSPC, EX_IOERR },
+        { -EROFS, EX_IOERR },        { -EPROTO, EX_PROTOCOL },
     };
 
     if (code >= 0)

@@ -60,6 +60,7 @@ int cli_run_queue_list(struct cli *c);
 int cli_run_queue_show(struct cli *c);
 int cli_run_queue_flush(struct cli *c);
 int cli_run_queue_delete(struct cli *c);
+int cli_run_queue_salvage(struct cli *c);
 int cli_run_mailbox_list(struct cli *c);
 int cli_run_mailbox_quota(struct cli *c);
 int cli_run_mailbox_rebuild(struct cli *c);

@@ -56,6 +56,10 @@ static const struct cli_command commands[] = {
     { "queue delete", "[ID...]", 0, CLI_ARGUMENTS, "Remove messages without telling anybody",
       "Nobody gets a bounce. A message that is being delivered at this moment is left alone.", delete_options,
       cli_run_queue_delete },
+    { "queue salvage", "", 0, 0, "Make a new queue.db of what can be read of a damaged one",
+      "The server must be stopped. What cannot be read is named, and the damaged file stays in the state directory as\n"
+      "queue.db.damaged. A queue.db that is whole is left as it is.",
+      none, cli_run_queue_salvage },
     { "mailbox list", "USER", 1, 1, "List a user's mailboxes with what is in them", NULL, json, cli_run_mailbox_list },
     { "mailbox quota", "USER", 1, 1, "Show how much a user has stored, and may", NULL, json, cli_run_mailbox_quota },
     { "mailbox rebuild", "USER", 1, 1, "Make a user's index anew from the Maildir",

@@ -75,6 +75,11 @@ static int count_log(void *ctx, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
+int queue_prepare(struct queue *q, struct err *e)
+{
+    return db_prepare(q->db, statements, q->stmt, Q_STATEMENTS, e);
+}
+
 /* Everything between the lock and the mark. */
 static int open_database(struct queue *q, const char *state, bool unclean, struct err *e)
 {
@@ -92,7 +97,7 @@ static int open_database(struct queue *q, const char *state, bool unclean, struc
     if (unclean)
         TRY(queue_quick_check(q, e));
     TRY(queue_schema(q, e));
-    TRY(db_prepare(q->db, statements, q->stmt, Q_STATEMENTS, e));
+    TRY(queue_prepare(q, e));
     TRY(db_number(q->db, "SELECT max(id) FROM message", 0, &max, e));
     TRY(db_number(q->db, "SELECT value FROM meta WHERE key = 'id_reserve'", 0, &reserve, e));
     TRY(db_number(q->db, "PRAGMA page_size", 4096, &page, e));
@@ -141,7 +146,7 @@ int queue_open(const char *state, struct queue **ret, struct err *e)
         if (r == 0)
             r = queue_know_files(q, &mine);
         if (r == -EBADMSG && q->db != NULL)
-            r = queue_damaged(&mine, r);
+            r = queue_damaged(state, &mine, r);
         if (r == -EBUSY)
             (void)err_set(&mine, r, "another program has %s/queue.db open (a sqlite3 shell?): close it", state);
     }

@@ -83,6 +83,16 @@ int queue_before_recovery(struct queue *q, struct err *e) MUST_USE;
 int queue_quick_check(struct queue *q, struct err *e) MUST_USE; /* bounded in time */
 int queue_schema(struct queue *q, struct err *e) MUST_USE;
 
+/* Prepares `stmt`. */
+int queue_prepare(struct queue *q, struct err *e) MUST_USE;
+
+/* The columns of QUEUE_MESSAGE_COLUMNS and of QUEUE_RECIPIENT_COLUMNS, where the statement stands: -EBADMSG for values that
+ * cannot be. The body of m->id. */
+int queue_read_message(sqlite3_stmt *s, struct queue_message *m) MUST_USE;
+int queue_read_recipient(sqlite3_stmt *s, struct queue_recipient *r) MUST_USE;
+int queue_read_body(struct queue *q, struct queue_message *m, struct err *e) MUST_USE;
+void queue_recipient_clear(struct queue_recipient *r);
+
 /* Notes which files we have open; both are there. */
 int queue_know_files(struct queue *q, struct err *e) MUST_USE;
 bool queue_has_file(const struct queue *q, enum queue_file which);
@@ -90,6 +100,6 @@ bool queue_has_file(const struct queue *q, enum queue_file which);
 int queue_check_files(struct queue *q, struct err *e) MUST_USE;
 
 /* The words of recovery behind an error of a damaged database; returns the code. */
-int queue_damaged(struct err *e, int code);
+int queue_damaged(const char *state, struct err *e, int code);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-static void recipient_clear(struct queue_recipient *r)
+void queue_recipient_clear(struct queue_recipient *r)
 {
     mem_free(r->address);
     mem_free(r->mailbox);
@@ -20,7 +20,7 @@ void queue_message_free(struct queue_message **m)
     if (*m == NULL)
         return;
     for (uint32_t i = 0; i < (*m)->count; i++)
-        recipient_clear(&(*m)->recipients[i]);
+        queue_recipient_clear(&(*m)->recipients[i]);
     mem_free((*m)->recipients);
     mem_free((*m)->sender);
     mem_free((*m)->envid);
@@ -47,8 +47,7 @@ static int bad_row(struct err *e, uint64_t id)
     return err_set(e, -EBADMSG, "the row of message %llu holds values that cannot be", (unsigned long long)id);
 }
 
-/* The columns of QUEUE_MESSAGE_COLUMNS. */
-static int read_message(sqlite3_stmt *s, struct queue_message *m)
+int queue_read_message(sqlite3_stmt *s, struct queue_message *m)
 {
     int64_t id, flags, size, wire_size, trace_at, header_size, spooled;
 
@@ -76,8 +75,7 @@ static int read_message(sqlite3_stmt *s, struct queue_message *m)
     return 0;
 }
 
-/* The columns of QUEUE_RECIPIENT_COLUMNS. */
-static int read_recipient(sqlite3_stmt *s, struct queue_recipient *r)
+int queue_read_recipient(sqlite3_stmt *s, struct queue_recipient *r)
 {
     int64_t seq, route, notify, attempts;
 
@@ -113,20 +111,20 @@ static int read_recipients(struct queue *q, sqlite3_stmt *s, struct queue_messag
             m->recipients = mem_resize(m->recipients, cap * sizeof *m->recipients);
         }
         m->recipients[m->count] = (struct queue_recipient){ 0 };
-        r = m->count == QUEUE_RECIPIENTS_MAX ? -EBADMSG : read_recipient(s, &m->recipients[m->count]);
+        r = m->count == QUEUE_RECIPIENTS_MAX ? -EBADMSG : queue_read_recipient(s, &m->recipients[m->count]);
         if (r == 0) {
             m->count++;
             continue;
         }
         if (m->count < cap)
-            recipient_clear(&m->recipients[m->count]);
+            queue_recipient_clear(&m->recipients[m->count]);
         (void)sqlite3_reset(s);
         return bad_row(e, m->id);
     }
     return r;
 }
 
-static int read_body(struct queue *q, struct queue_message *m, struct err *e)
+int queue_read_body(struct queue *q, struct queue_message *m, struct err *e)
 {
     sqlite3_stmt *s = q->stmt[Q_BODY];
     int r;
@@ -150,7 +148,7 @@ static int take_row(struct queue *q, sqlite3_stmt *s, sqlite3_stmt *recipients, 
                     struct err *e)
 {
     struct queue_message *m = mem_zero(sizeof *m);
-    int r = read_message(s, m);
+    int r = queue_read_message(s, m);
 
     if (r < 0)
         r = bad_row(e, (uint64_t)sqlite3_column_int64(s, 0));
@@ -188,7 +186,7 @@ int queue_get(struct queue *q, uint64_t id, bool with_body, struct queue_message
     int r = id <= INT64_MAX ? take_id(q, id, q->stmt[Q_RECIPIENTS], &m, e) : err_set(e, -ENOENT, "no such message");
 
     if (m != NULL && with_body && !m->spooled)
-        r = read_body(q, m, e);
+        r = queue_read_body(q, m, e);
     if (r < 0) {
         queue_message_free(&m);
         return r;

@@ -34,14 +34,15 @@ static const char *const upgrades[QUEUE_SCHEMA] = {
     "PRAGMA user_version = 1;",
 };
 
-int queue_damaged(struct err *e, int code)
+int queue_damaged(const char *state, struct err *e, int code)
 {
+    struct err said;
+
     if (code != -EBADMSG || e == NULL)
         return code;
-    return err_set(e, code,
-                   "queue.db is damaged: %.200s. Keep a copy of queue.db and queue.db-wal, then: "
-                   "sqlite3 queue.db .recover | sqlite3 queue.new && mv queue.new queue.db && rm -f queue.db-wal",
-                   e->text);
+    said = *e;
+    return err_set(e, code, "%s/queue.db is damaged: %.200s. \"facteur queue salvage\" saves what can be read of it",
+                   state, said.text);
 }
 
 int queue_lock(struct queue *q, const char *state, bool *ret_unclean, struct err *e)
