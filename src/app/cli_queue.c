@@ -85,10 +85,20 @@ static void put_message(FILE *out, const json_t *message)
         fprintf(out, "    and %lld more\n", (long long)all - (long long)shown);
 }
 
+static int tell_unread(const struct cli *c, int64_t unread, bool cut)
+{
+    return cli_fail(c, EX_DATAERR,
+                    "%s%lld message%s cannot be read: queue.db is damaged. Stop the server, then \"facteur queue "
+                    "salvage\" saves what can be read",
+                    cut ? "more than " : "", (long long)unread, unread == 1 && !cut ? "" : "s");
+}
+
 /* Calls `each` for every message of the queue, a page at a time. */
 static int walk(const struct cli *c, struct client *client, int (*each)(void *ctx, const json_t *message), void *ctx)
 {
     json_t *next = NULL;
+    int64_t unread = 0;
+    bool cut = false;
     int code = EX_OK;
 
     do {
@@ -104,12 +114,13 @@ static int walk(const struct cli *c, struct client *client, int (*each)(void *ct
         messages = json_object_get(answer, "messages");
         for (size_t i = 0; i < json_array_size(messages) && code == EX_OK; i++)
             code = each(ctx, json_array_get(messages, i));
-        if (json_array_size(messages) > 0)
-            next = json_incref(json_object_get(answer, "next"));
+        unread += number_of(answer, "unread");
+        cut = is_true(answer, "cut");
+        next = cut ? NULL : json_incref(json_object_get(answer, "next"));
         json_decref(answer);
     } while (next != NULL && code == EX_OK);
     json_decref(next);
-    return code;
+    return code == EX_OK && (unread > 0 || cut) ? tell_unread(c, unread, cut) : code;
 }
 
 struct listing {
@@ -146,7 +157,7 @@ int cli_run_queue_list(struct cli *c)
         fputs(l.count == 0 ? "[]\n" : "]\n", c->out);
     else if (code == EX_OK && l.count == 0)
         fputs("The queue is empty.\n", c->out);
-    else if (code == EX_OK)
+    else if (l.count > 0)
         fprintf(c->out, "%lu message%s\n", l.count, l.count == 1 ? "" : "s");
     return code;
 }

@@ -23,6 +23,7 @@ static const struct {
 } code_names[] = {
     { "bad-request", -EINVAL },
     { "not-found", -ENOENT },
+    { "damaged", -EBADMSG },
     { "busy", -EBUSY },
 };
 

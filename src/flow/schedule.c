@@ -246,6 +246,12 @@ static void take_one(struct flow *f, struct queue_message *m)
     }
 }
 
+static const char *advice(int code)
+{
+    return code == -EBADMSG ? "queue.db is damaged: stop facteur, then \"facteur queue salvage\" saves what can be read"
+                            : "look at the disk of the state directory; it is tried again";
+}
+
 static void look_done(void *owner, struct job *job)
 {
     struct schedule *s = owner;
@@ -257,12 +263,12 @@ static void look_done(void *owner, struct job *job)
     if (s->stopping)
         return;
     if (j->code < 0) {
-        LOG(ERROR, "queue-not-read", kv_str("reason", j->err.text));
+        LOG(ERROR, "queue-not-read", kv_str("reason", j->err.text), kv_str("advice", advice(j->code)));
         look_at(s, clock_wall_ms() + LOOK_AGAIN_MS);
         return;
     }
     if (j->err.text[0] != '\0' && !s->damaged)
-        LOG(ERROR, "queue-row-damaged", kv_str("reason", j->err.text));
+        LOG(ERROR, "queue-row-damaged", kv_str("reason", j->err.text), kv_str("advice", advice(-EBADMSG)));
     s->damaged = j->err.text[0] != '\0';
     s->backlog = j->next_due <= j->now;
     for (size_t i = 0; i < j->count; i++) {

@@ -58,10 +58,8 @@ static const struct {
     int code;
     const char *name;
 } code_names[] = {
-    { -EINVAL, "bad-request" },
-    { -ENOENT, "not-found" },
-    { -EBUSY, "busy" },
-    { -EAGAIN, "busy" },
+    { -EINVAL, "bad-request" }, { -ENOENT, "not-found" }, { -EBADMSG, "damaged" },
+    { -EBUSY, "busy" },         { -EAGAIN, "busy" },
 };
 
 static void pump(struct control_client *cl);

@@ -71,7 +71,14 @@ static int ask_count(struct control_job *j)
 {
     struct queue_counts counts = { 0 };
 
-    TRY(queue_count(j->queue, &counts, &j->e));
+    int code = queue_count(j->queue, &counts, &j->e);
+
+    if (code == -EBADMSG) { /* the rest of the status is worth knowing all the same */
+        j->answer = json_pack("{sb s{ss}}", "ok", 1, "queue", "damaged", j->e.text);
+        return 0;
+    }
+    if (code < 0)
+        return code;
     j->answer = json_pack("{sb s{sI sI sI}}", "ok", 1, "queue", "messages", (json_int_t)counts.messages, "recipients",
                           (json_int_t)counts.recipients, "octets", (json_int_t)counts.octets);
     return 0;
@@ -110,8 +117,9 @@ static int ask_list(struct control_job *j)
 {
     struct queue_message **messages = NULL;
     json_t *list = json_array();
+    struct queue_gaps gaps = { 0 };
     size_t count = 0, shown = 0, recipients = 0;
-    int code = queue_list(j->queue, j->id, (size_t)j->number, &messages, &count, &j->e);
+    int code = queue_list(j->queue, j->id, (size_t)j->number, &messages, &count, &gaps, &j->e);
 
     if (code < 0) {
         json_decref(list);
@@ -128,8 +136,12 @@ static int ask_list(struct control_job *j)
     }
     mem_free(messages);
     j->answer = json_pack("{sb so}", "ok", 1, "messages", list);
-    if (shown < count || count == (size_t)j->number)
-        json_object_set_new(j->answer, "next", control_json_id(j->id));
+    if (shown < count || gaps.rows == (size_t)j->number)
+        json_object_set_new(j->answer, "next", control_json_id(shown < count ? j->id : gaps.last));
+    if (shown == count && (gaps.unread > 0 || gaps.cut)) { /* else the next answer looks at them again */
+        json_object_set_new(j->answer, "unread", json_integer((json_int_t)gaps.unread));
+        json_object_set_new(j->answer, "cut", json_boolean(gaps.cut));
+    }
     return 0;
 }
 

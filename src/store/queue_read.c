@@ -313,8 +313,9 @@ int queue_load(struct queue *q, int64_t due_ms, size_t max, struct queue_message
 }
 
 int queue_list(struct queue *q, uint64_t after, size_t max, struct queue_message ***ret, size_t *ret_count,
-               struct err *e)
+               struct queue_gaps *gaps, struct err *e)
 {
+    struct queue_gaps g = { .last = after };
     struct queue_message **all = mem_array(max, sizeof(struct queue_message *));
     sqlite3_stmt *s = q->stmt[Q_LIST];
     size_t n = 0;
@@ -323,19 +324,26 @@ int queue_list(struct queue *q, uint64_t after, size_t max, struct queue_message
     (void)sqlite3_bind_int64(s, 1, after <= INT64_MAX ? (int64_t)after : INT64_MAX);
     (void)sqlite3_bind_int64(s, 2, max <= INT32_MAX ? (int64_t)max : INT32_MAX);
     while ((r = db_row(q->db, s, e)) == 1) {
-        (void)sqlite3_bind_int64(q->stmt[Q_RECIPIENTS], 1, sqlite3_column_int64(s, 0));
+        g.last = (uint64_t)sqlite3_column_int64(s, 0);
+        g.rows++;
+        (void)sqlite3_bind_int64(q->stmt[Q_RECIPIENTS], 1, (int64_t)g.last);
         r = take_row(q, s, q->stmt[Q_RECIPIENTS], &all[n], e);
         if (r == 0)
             n++;
+        else
+            g.unread++;
         if (r < 0 && r != -EBADMSG) {
             (void)sqlite3_reset(s);
             break;
         }
     }
-    if (r < 0) {
+    g.cut = r == -EBADMSG;
+    if (r < 0 && (!g.cut || gaps == NULL)) {
         free_all(all, n);
         return r;
     }
+    if (gaps != NULL)
+        *gaps = g;
     *ret = all;
     *ret_count = n;
     return 0;

@@ -159,3 +159,40 @@ def test_refused_with_the_words_that_help(t):
     s.run("queue", "flush")
     sink.wait()
     s.wait_queue_empty()
+
+
+def test_damage_that_shows_later(t):
+    """A damaged queue is not said to be empty, by no command."""
+    s = filled(t)
+    path = os.path.join(s.state, "queue.db")
+    with sqlite3.connect(path) as db:
+        ids = [i for i, in db.execute("SELECT id FROM message ORDER BY id")]
+        db.execute("DELETE FROM recipient WHERE message > ?", (ids[2],))
+        db.execute("DELETE FROM message WHERE id > ?", (ids[2],))
+        db.execute("UPDATE message SET size = -1")
+    db.close()
+    s.start()
+    done = s.run("queue", "list", check=False)
+    assert done.returncode == 65 and "3 messages cannot be read: queue.db is damaged" in done.stderr, done
+    assert "empty" not in done.stdout, done.stdout
+    s.run("queue", "flush")
+    s.wait_log(r"event=queue-row-damaged .*facteur queue salvage")
+    s.stop()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE message SET size = wire_size WHERE id = ?", (ids[2],))
+    db.close()
+    s.start()
+    done = s.run("queue", "list", check=False)
+    assert done.returncode == 65 and "2 messages cannot be read" in done.stderr and "1 message\n" in done.stdout, done
+    s.stop()
+    with sqlite3.connect(path) as db:
+        root, = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'recipient'").fetchone()
+    db.close()
+    with open(path, "r+b") as f:
+        f.seek((root - 1) * PAGE)
+        f.write(b"\xff" * PAGE)
+    s.start()
+    done = s.run("queue", "list", check=False)
+    assert done.returncode == 65 and "cannot be read" in done.stderr, done
+    s.wait_log(r"event=queue-not-read .*facteur queue salvage")
+    assert "malformed" in s.run("status").stdout

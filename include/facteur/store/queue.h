@@ -117,9 +117,16 @@ int queue_get(struct queue *q, uint64_t id, bool with_body, struct queue_message
 /* Removes a message without a word to anybody. -ENOENT. */
 int queue_delete(struct queue *q, uint64_t id, struct err *e) MUST_USE;
 
-/* Walks all messages in the order of ids, `max` a call, for the queue command; start with after = 0. */
+/* Walks all messages in the order of ids, `max` a call, for the queue command; start with after = 0. What cannot be read
+ * is left out and counted in gaps; without gaps, a page that cannot be read is -EBADMSG. */
+struct queue_gaps {
+    size_t rows;   /* that were looked at, those that cannot be read among them */
+    size_t unread; /* messages that cannot be read */
+    uint64_t last; /* the last that was looked at: where to go on */
+    bool cut;      /* a damaged page hides what comes behind it */
+};
 int queue_list(struct queue *q, uint64_t after, size_t max, struct queue_message ***ret, size_t *ret_count,
-               struct err *e) MUST_USE;
+               struct queue_gaps *gaps, struct err *e) MUST_USE;
 
 struct queue_counts {
     uint64_t messages, recipients, octets;

@@ -85,7 +85,7 @@ static unsigned blame(const char *state, int64_t *ret_due)
     struct err e;
 
     assert_int_equal(queue_open(state, &q, &e), 0);
-    assert_int_equal(queue_list(q, 0, 100, &all, &count, &e), 0);
+    assert_int_equal(queue_list(q, 0, 100, &all, &count, NULL, &e), 0);
     for (size_t i = 0; i < count; i++) {
         if (all[i]->id == POISON) {
             flags = all[i]->flags;

@@ -255,7 +255,7 @@ static void test_bring_near(void **ctx)
         add(q, 10 + i, 1, 10, NOW + (int64_t)(i + 1) * 1000000);
     assert_int_equal(apply_one(q, &op), 0);
     assert_int_equal(op.changed, FAR);
-    assert_int_equal(queue_list(q, 0, 1000, &all, &n, NULL), 0);
+    assert_int_equal(queue_list(q, 0, 1000, &all, &n, NULL, NULL), 0);
     assert_int_equal(n, 4 + FAR);
     for (size_t i = 0; i < n; i++) {
         int64_t due = all[i]->recipients[0].due_ms;
@@ -364,7 +364,7 @@ static void test_list(void **ctx)
     for (uint64_t i = 1; i <= 25; i++)
         add(q, i, 2, 100, 0);
     do {
-        assert_int_equal(queue_list(q, after, 10, &all, &n, NULL), 0);
+        assert_int_equal(queue_list(q, after, 10, &all, &n, NULL, NULL), 0);
         for (size_t i = 0; i < n; i++) {
             assert_int_equal(all[i]->id, ++seen);
             assert_int_equal(all[i]->count, 2);

@@ -377,7 +377,7 @@ static void check(const char *state, enum fault fault, int at, bool killed)
 
     if (queue_open(state, &q, &e) < 0)
         fail_msg("fault %d at %d, %s: %s", (int)fault, at, view, e.text);
-    assert_int_equal(queue_list(q, 0, 1000, &all, &n, &e), 0);
+    assert_int_equal(queue_list(q, 0, 1000, &all, &n, NULL, &e), 0);
     assert_int_equal(e.code, 0);
     for (size_t i = 0; i < n; i++) {
         struct queue_message *m;
