@@ -13,170 +13,13 @@
 #include "server_priv.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 enum { SOCKET_PATH = 108, DAY_MS = 24 * 3600 * 1000 };
-
-/* --- reload --- */
-
-static int load_client(const struct config *config, struct tls_client *kept, struct tls_client **ret, struct err *e)
-{
-    if (kept != NULL && tls_client_is_current(kept, config->tls.ca)) {
-        *ret = tls_client_ref(kept);
-        return 0;
-    }
-    TRY(tls_client_new(config->tls.ca, ret, e));
-    if (!tls_client_has_authorities(*ret))
-        LOG(WARNING, "no-authorities",
-            kv_str("advice",
-                   "install ca-certificates or set tls.ca; until then no next hop can be verified, and mail for "
-                   "those that must be verified waits"));
-    return 0;
-}
-
-int server_load_tls(const struct config *config, struct tls_client *kept, struct tls_server **ret,
-                    struct tls_client **ret_client, struct err *e)
-{
-    /* A client that names its protocol names one of these; what it speaks is compared by service/peer. */
-    static const char *const alpn[] = { "imap", "pop3", "smtp", NULL };
-    struct tls_server *server = NULL;
-    struct tls_files *files = mem_array(config->tls.pair_count, sizeof *files);
-    int code = 0;
-
-    for (size_t i = 0; i < config->tls.pair_count; i++)
-        files[i] = (struct tls_files){ config->tls.pairs[i].certificate, config->tls.pairs[i].key };
-    if (config->tls.pair_count > 0)
-        code = tls_server_new(files, config->tls.pair_count, alpn, &server, e);
-    mem_free(files);
-    if (code < 0)
-        return code;
-    code = load_client(config, kept, ret_client, e);
-    if (code < 0) {
-        tls_server_unref(&server);
-        return code;
-    }
-    *ret = server;
-    return 0;
-}
-
-static int check_unchangeable(const struct server *s, const struct config *fresh, struct err *e)
-{
-    if (s->phase != SERVER_RUNS)
-        return err_set(e, -ESHUTDOWN, "facteur is stopping");
-    if (strcmp(s->config->state, fresh->state) != 0)
-        return err_set(e, -EINVAL, "the state directory cannot change while facteur runs (%s to %s): restart it",
-                       s->config->state, fresh->state);
-    return 0;
-}
-
-static void take_config(struct server *s, struct config *fresh, struct tls_server *tls, struct tls_client *client)
-{
-    peers_set_tls(s->smtp, tls);
-    peers_set_tls(s->imap, tls);
-    peers_set_tls(s->pop3, tls);
-    peers_recheck(s->smtp, fresh);
-    peers_recheck(s->imap, fresh);
-    peers_recheck(s->pop3, fresh);
-    mailboxes_configure(s->flow.mailboxes, fresh);
-    tls_server_unref(&s->tls);
-    s->tls = tls;
-    flow_configure(&s->flow, fresh, client);
-    tls_client_unref(&client);
-    config_unref(&s->config);
-    s->config = fresh;
-}
-
-/* What does not fit is left out: the first problems are the ones to mend. */
-static void say(struct buf *messages, struct slice text)
-{
-    if (text.n > 0 && buf_add(messages, text.p, text.n) < 0)
-        LOG(DEBUG, "message-too-long", kv_num("size", (int64_t)text.n));
-}
-
-static int open_log(const struct config *c, struct err *e)
-{
-    return log_open(c->log.target, c->log.path, c->log.format, c->log.level, e);
-}
-
-/* Both or neither. The listeners come last: to close them and open them again would turn clients away. */
-static int switch_log_and_listeners(struct server *s, struct config *fresh, struct err *e)
-{
-    struct err ignored = { 0 };
-    int code;
-
-    TRY(open_log(fresh, e));
-    code = server_listen(s, fresh, e);
-    if (code < 0 && open_log(s->config, &ignored) < 0)
-        LOG(WARNING, "log-stays", kv_str("reason", ignored.text));
-    return code;
-}
-
-static struct slice without_last_newline(const struct buf *b)
-{
-    struct slice s = buf_slice(b);
-
-    return s.n > 0 && s.p[s.n - 1] == '\n' ? slice_head(s, s.n - 1) : s;
-}
-
-/* A new snapshot, or everything as it was. */
-static int load_anew(struct server *s, struct buf *messages)
-{
-    struct conf_problems problems = { 0 };
-    struct config *fresh = NULL;
-    struct tls_server *tls = NULL;
-    struct tls_client *client = NULL;
-    struct err e = { 0 };
-    int code = config_load(s->config_path, &fresh, &problems);
-
-    say(messages, buf_slice(&problems.text));
-    conf_problems_clear(&problems);
-    if (code == 0)
-        code = check_unchangeable(s, fresh, &e);
-    if (code == 0)
-        code = server_load_tls(fresh, s->flow.tls, &tls, &client, &e);
-    if (code == 0)
-        code = switch_log_and_listeners(s, fresh, &e);
-    say(messages, slice_str(e.text));
-    if (code < 0) {
-        LOG(ERROR, "reload-failed", kv_slice("reason", without_last_newline(messages)),
-            kv_str("advice", "the old configuration stays in force; files in directories that it does not name are "
-                             "found after a restart only"));
-        tls_server_unref(&tls);
-        tls_client_unref(&client);
-        config_unref(&fresh);
-        return code;
-    }
-    take_config(s, fresh, tls, client);
-    LOG(INFO, "reloaded", kv_str("config", fresh->file), kv_slice("messages", without_last_newline(messages)));
-    return 0;
-}
-
-static int reload(void *server, struct buf *messages)
-{
-    struct server *s = server;
-    int code;
-
-    notify_reloading(s->notify);
-    code = load_anew(s, messages);
-    notify_reloaded(s->notify);
-    return code;
-}
-
-static void on_hangup(void *owner, int signum)
-{
-    struct buf messages;
-    struct err e = { 0 };
-
-    (void)signum;
-    buf_init(&messages, 64 * 1024);
-    if (log_reopen(&e) < 0)
-        LOG(ERROR, "log-not-reopened", kv_str("reason", e.text));
-    (void)reload(owner, &messages);
-    buf_clear(&messages);
-}
 
 /* --- the end --- */
 
@@ -278,7 +121,7 @@ static int open_control(struct server *s, struct err *e)
                                .flow = &s->flow,
                                .ctx = s,
                                .status = server_status,
-                               .reload = reload,
+                               .reload = server_reload,
                                .flushed = on_flushed,
                                .deleted = on_deleted,
                                .is_active = is_active };
@@ -370,6 +213,25 @@ static void on_day(void *owner)
     timer_set(s->daily, DAY_MS);
 }
 
+/* Mail does not wait for it. */
+static void open_history(struct server *s)
+{
+    struct err e = { 0 };
+    bool aside = false;
+    int code = history_open(s->config->state, &s->flow.history, &aside, &e);
+
+    if (code < 0) {
+        LOG(ERROR, "no-history", kv_str("reason", e.text), kv_str("advice", "mail is not affected"));
+        s->flow.history = NULL;
+    } else if (aside) {
+        char file[PATH_MAX];
+
+        (void)snprintf(file, sizeof file, "%s/history.db.damaged", s->config->state);
+        LOG(WARNING, "history-put-aside", kv_str("reason", e.text), kv_str("file", file),
+            kv_str("advice", "mail is not affected; look at the disk"));
+    }
+}
+
 static int open_state(struct server *s, struct err *e)
 {
     struct flow *f = &s->flow;
@@ -377,10 +239,7 @@ static int open_state(struct server *s, struct err *e)
     TRY(queue_open(s->config->state, &f->queue, e));
     TRY(spool_open(s->config->state, &f->spool, e));
     TRY(maildirs_open(s->config->state, &f->maildirs, e));
-    if (history_open(s->config->state, &f->history, e) < 0) {
-        LOG(ERROR, "no-history", kv_str("reason", e->text), kv_str("advice", "mail is not affected"));
-        f->history = NULL;
-    }
+    open_history(s);
     f->after_crash = crash_mark_take(s->config->state);
     if (f->after_crash)
         LOG(ERROR, "crashed-before",
@@ -401,7 +260,7 @@ static int start(struct server *s, struct err *e)
     TRY(loop_new(&s->loop, e));
     TRY(server_load_tls(s->config, NULL, &s->tls, &client, e));
     s->flow.tls = client;
-    TRY(open_log(s->config, e));
+    TRY(server_open_log(s->config, e));
     TRY(server_listen(s, s->config, e));
     s->charsets = charsets_load();
     TRY(privs_drop(s->config, &s->confined, e));
@@ -423,7 +282,7 @@ static int start(struct server *s, struct err *e)
     loop_on_turn(s->loop, on_turn, s);
     TRY(loop_on_signal(s->loop, SIGTERM, on_stop, s));
     TRY(loop_on_signal(s->loop, SIGINT, on_stop, s));
-    return loop_on_signal(s->loop, SIGHUP, on_hangup, s);
+    return loop_on_signal(s->loop, SIGHUP, server_on_hangup, s);
 }
 
 /* Also of what has only half begun. */

@@ -41,6 +41,10 @@ struct server {
 int server_listen(struct server *s, struct config *config, struct err *e) MUST_USE;
 void server_unlisten(struct server *s);
 
+int server_open_log(const struct config *c, struct err *e) MUST_USE;
+int server_reload(void *server, struct buf *messages); /* the control socket's */
+void server_on_hangup(void *owner, int signum);
+
 json_t *server_status(void *server);
 json_t *server_listeners_json(const struct server *s);
 

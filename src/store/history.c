@@ -97,16 +97,22 @@ static int put_aside(const char *state, struct err *e)
     return r < 0 ? err_set(e, r, "put history.db aside: %s", err_text(r)) : 0;
 }
 
-int history_open(const char *state, struct history **ret, struct err *e)
+int history_open(const char *state, struct history **ret, bool *ret_aside, struct err *e)
 {
+    struct err why = { 0 };
     struct history *h = mem_zero(sizeof *h);
-    int r = try_open(state, h, e);
+    int r = try_open(state, h, &why);
 
-    if (r == -EBADMSG || r == -EPROTO) {
+    *ret_aside = r == -EBADMSG || r == -EPROTO;
+    if (e != NULL)
+        *e = why;
+    if (*ret_aside) {
         history_close(&h);
         TRY(put_aside(state, e));
         h = mem_zero(sizeof *h);
-        r = try_open(state, h, e);
+        r = try_open(state, h, &why);
+        if (r < 0 && e != NULL)
+            *e = why;
     }
     if (r < 0) {
         history_close(&h);

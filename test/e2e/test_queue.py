@@ -91,6 +91,7 @@ def test_lost_history_loses_no_mail(t):
             with open(os.path.join(s.state, name), "wb") as out:
                 out.write(b"garbage" * 1000)
     s.start()
+    s.wait_log(r"level=warning event=history-put-aside reason=.*SQLite.* file=.?%s/history.db.damaged" % s.state)
     s.send(message())
     s.wait_mail(count=2)
 

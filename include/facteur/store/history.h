@@ -33,8 +33,9 @@ struct history_event {
 };
 void history_event_free(struct history_event **ev);
 
-int history_open(const char *state, struct history **ret,
-                 struct err *e) MUST_USE; /* damaged: a new one, the old put aside */
+/* When history.db is damaged or of a newer facteur it is put aside as history.db.damaged, which *ret_aside and the reason in
+ * e say, and a new one is made. */
+int history_open(const char *state, struct history **ret, bool *ret_aside, struct err *e) MUST_USE;
 void history_close(struct history **h);
 int history_write(struct history *h, const struct link *events, struct err *e) MUST_USE; /* in one transaction */
 int history_expire(struct history *h, int64_t before_ms, size_t max,

@@ -355,7 +355,7 @@ static void serve(const struct world *w, int ready)
     struct err e = { 0 };
 
     if (loop_new(&env.loop, &e) < 0 || queue_open(w->dir, &env.queue, &e) < 0 ||
-        spool_open(w->dir, &env.spool, &e) < 0 || history_open(w->dir, &env.history, &e) < 0)
+        spool_open(w->dir, &env.spool, &e) < 0 || history_open(w->dir, &env.history, &(bool){ false }, &e) < 0)
         _exit(1);
     env.pool = job_pool_new(env.loop);
     if (add_message(env.queue, env.spool, strlen(BODY)) == 0 || add_message(env.queue, env.spool, LARGE) == 0 ||

@@ -74,7 +74,8 @@ static int world_open(void **state)
                                    .deleted = play_deleted,
                                    .is_active = play_is_active };
     if (queue_open(w->dir, &w->env.queue, &e) < 0 || spool_open(w->dir, &w->env.spool, &e) < 0 ||
-        history_open(w->dir, &w->env.history, &e) < 0 || control_new(&w->env, w->path, &w->control, &e) < 0) {
+        history_open(w->dir, &w->env.history, &(bool){ false }, &e) < 0 ||
+        control_new(&w->env, w->path, &w->control, &e) < 0) {
         print_error("%s\n", e.text);
         return -1;
     }

@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 static struct dir state;
+static bool aside;
 
 static int setup(void **ctx)
 {
@@ -64,14 +65,14 @@ static void test_trace(void **ctx)
     (void)ctx;
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
-    assert_int_equal(history_open(state.path, &h, NULL), 0);
+    assert_int_equal(history_open(state.path, &h, &aside, NULL), 0);
     write_event(h, 7, HISTORY_RECEIVED, 1000, "first");
     write_event(h, 8, HISTORY_RECEIVED, 1001, "other");
     write_event(h, 7, HISTORY_DEFERRED, 1002, longer);
     write_event(h, 7, HISTORY_DELIVERED, 900, "a clock that was set back changes no order");
     write_event(h, 0, HISTORY_REFUSED, 1003, NULL);
     history_close(&h);
-    assert_int_equal(history_open(state.path, &h, NULL), 0);
+    assert_int_equal(history_open(state.path, &h, &aside, NULL), 0);
     assert_int_equal(history_show(h, 7, see, &s, NULL), 0);
     assert_int_equal(s.count, 3);
     assert_string_equal(s.text[0], "first");
@@ -87,7 +88,7 @@ static void test_expire(void **ctx)
     int64_t now = clock_wall_ms();
 
     (void)ctx;
-    assert_int_equal(history_open(state.path, &h, NULL), 0);
+    assert_int_equal(history_open(state.path, &h, &aside, NULL), 0);
     for (uint64_t i = 1; i <= 5; i++)
         write_event(h, i, HISTORY_RECEIVED, now - 1000, "old");
     write_event(h, 6, HISTORY_RECEIVED, now, "new");
@@ -104,11 +105,14 @@ static void test_damaged(void **ctx)
 {
     static const char junk[4096] = "not a database";
     struct history *h;
+    struct err e = { 0 };
     struct seen s = { 0 };
 
     (void)ctx;
     file_write(in_dir(&state, "history.db"), junk, sizeof junk);
-    assert_int_equal(history_open(state.path, &h, NULL), 0);
+    assert_int_equal(history_open(state.path, &h, &aside, &e), 0);
+    assert_true(aside);
+    assert_non_null(strstr(e.text, "not a database"));
     assert_int_equal(access(in_dir(&state, "history.db.damaged"), F_OK), 0);
     write_event(h, 7, HISTORY_RECEIVED, 1000, "first");
     assert_int_equal(history_show(h, 7, see, &s, NULL), 0);
@@ -122,7 +126,9 @@ static void test_damaged(void **ctx)
         assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 9", NULL, NULL, NULL), SQLITE_OK);
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
     }
-    assert_int_equal(history_open(state.path, &h, NULL), 0); /* a newer one is put aside as well */
+    assert_int_equal(history_open(state.path, &h, &aside, &e), 0);
+    assert_true(aside);
+    assert_non_null(strstr(e.text, "newer")); /* a newer one is put aside as well */
     history_close(&h);
 }
 
