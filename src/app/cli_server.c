@@ -1,7 +1,6 @@
 #include "cli_priv.h"
 
 #include "facteur/app/server.h"
-#include "facteur/base/mem.h"
 #include "facteur/io/tls.h"
 
 #include <errno.h>
@@ -11,7 +10,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { PRINT_MAX = 1024 * 1024, SOCKET_PATH = 4096 };
+enum { SOCKET_PATH = 4096 };
 
 /* --- what several commands do --- */
 
@@ -95,7 +94,7 @@ int cli_ask_once(const struct cli *c, const char *word, json_t **ret)
     return code;
 }
 
-/* --- serve, check, reload --- */
+/* --- serve, reload --- */
 
 int cli_run_serve(struct cli *c)
 {
@@ -104,60 +103,6 @@ int cli_run_serve(struct cli *c)
 
     if (code != EX_OK && e.text[0] != '\0')
         return cli_fail(c, code, "%s", e.text);
-    return code;
-}
-
-/* A key that does not fit its certificate is a mistake of the policy as well. */
-static int check_tls(const struct cli *c, const struct config *config)
-{
-    struct tls_files *files = mem_array(config->tls.pair_count, sizeof *files);
-    struct tls_server *server = NULL;
-    struct tls_client *client = NULL;
-    struct err e = { 0 };
-    int code = 0;
-
-    for (size_t i = 0; i < config->tls.pair_count; i++)
-        files[i] = (struct tls_files){ config->tls.pairs[i].certificate, config->tls.pairs[i].key };
-    for (size_t i = 0; i < config->tls.pair_count && code == 0; i++) { /* one by one, to know the line */
-        const struct conf_place *at = &config->tls.pairs[i].at;
-
-        code = tls_server_new(&files[i], 1, NULL, &server, &e);
-        tls_server_unref(&server);
-        if (code < 0)
-            (void)cli_fail(c, EX_CONFIG, "%s:%u:%u: %s", at->file, at->line, at->column, e.text);
-    }
-    mem_free(files);
-    if (code == 0 && config->tls.ca != NULL) {
-        code = tls_client_new(config->tls.ca, &client, &e);
-        tls_client_unref(&client);
-        if (code < 0)
-            (void)cli_fail(c, EX_CONFIG, "%s", e.text);
-    }
-    return code < 0 ? EX_CONFIG : EX_OK;
-}
-
-int cli_run_check(struct cli *c)
-{
-    struct config *config = NULL;
-    struct buf text;
-    int code = cli_load(c, &config);
-
-    if (config == NULL)
-        return code;
-    code = check_tls(c, config);
-    buf_init(&text, PRINT_MAX);
-    if (code != EX_OK) {
-        /* said already */
-    } else if (cli_value(c, "print") == NULL) {
-        fprintf(c->out, "%s: good (%zu listeners, %zu domains, %zu users, %zu aliases)\n", c->config,
-                config->listener_count, config->domains.count, config->users.count, config->aliases.count);
-    } else if (config_print(config, &text) < 0) {
-        code = cli_fail(c, EX_SOFTWARE, "the policy is too long to print");
-    } else {
-        cli_put_lines(c->out, buf_cstr(&text));
-    }
-    buf_clear(&text);
-    config_unref(&config);
     return code;
 }
 

@@ -1,10 +1,12 @@
 #include "cli_priv.h"
 
+#include "facteur/base/clock.h"
+
 #include <inttypes.h>
 #include <string.h>
 #include <sysexits.h>
 
-enum { DEPTH = 3, COLUMN = 22 };
+enum { DEPTH = 3, COLUMN = 22, DAY_S = 24 * 3600 };
 
 /* What a number is, told by the end of its key; `hide` octets of the key are the unit and not part of the label. The
  * first that fits counts. */
@@ -26,6 +28,15 @@ static size_t unit_of(const char *key)
     while (strlen(units[i].end) > n || strcmp(key + n - strlen(units[i].end), units[i].end) != 0)
         i++; /* the last fits all */
     return i;
+}
+
+/* "(ended 1 day ago)" */
+static void put_days(FILE *out, int64_t left_s)
+{
+    int64_t days = (left_s < 0 ? -left_s : left_s) / DAY_S;
+
+    fprintf(out, " (%s %" PRId64 " day%s%s)", left_s < 0 ? "ended" : "ends in", days, days == 1 ? "" : "s",
+            left_s < 0 ? " ago" : "");
 }
 
 static void put_number(FILE *out, enum unit unit, int64_t n)
@@ -50,6 +61,8 @@ static void put_number(FILE *out, enum unit unit, int64_t n)
         break;
     }
     fputs(text, out);
+    if (unit == WHEN_S)
+        put_days(out, n - clock_wall_ms() / 1000);
 }
 
 static void put_value(FILE *out, const char *key, const json_t *value)

@@ -210,6 +210,7 @@ static void on_day(void *owner)
     j->job.done = sweep_done;
     j->job.drop = sweep_drop;
     job_start(s->pool, JOB_DISK, NULL, &j->job);
+    server_warn_of_certificates(s);
     timer_set(s->daily, DAY_MS);
 }
 
@@ -348,6 +349,7 @@ int server_run(const char *config_path, struct err *e)
     }
     LOG(INFO, "started", kv_str("hostname", s->config->hostname), kv_str("state", s->config->state),
         kv_num("pid", getpid()));
+    server_warn_of_certificates(s);
     notify_ready(s->notify, s->loop);
     (void)loop_run(s->loop);
     if (s->cut_off) {

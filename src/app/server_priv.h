@@ -41,6 +41,11 @@ struct server {
 int server_listen(struct server *s, struct config *config, struct err *e) MUST_USE;
 void server_unlisten(struct server *s);
 
+/* How near a certificate is to its end: ended days ago, or ends in days. */
+enum cert_state { CERT_GOOD, CERT_ENDS_SOON, CERT_ENDED };
+enum cert_state cert_state(int64_t ends_ms, int64_t now_ms, int64_t *ret_days);
+void server_warn_of_certificates(const struct server *s);
+
 int server_open_log(const struct config *c, struct err *e) MUST_USE;
 int server_reload(void *server, struct buf *messages); /* the control socket's */
 void server_on_hangup(void *owner, int signum);

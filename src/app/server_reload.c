@@ -7,46 +7,6 @@
 
 #include <errno.h>
 
-static int load_client(const struct config *config, struct tls_client *kept, struct tls_client **ret, struct err *e)
-{
-    if (kept != NULL && tls_client_is_current(kept, config->tls.ca)) {
-        *ret = tls_client_ref(kept);
-        return 0;
-    }
-    TRY(tls_client_new(config->tls.ca, ret, e));
-    if (!tls_client_has_authorities(*ret))
-        LOG(WARNING, "no-authorities",
-            kv_str("advice",
-                   "install ca-certificates or set tls.ca; until then no next hop can be verified, and mail for "
-                   "those that must be verified waits"));
-    return 0;
-}
-
-int server_load_tls(const struct config *config, struct tls_client *kept, struct tls_server **ret,
-                    struct tls_client **ret_client, struct err *e)
-{
-    /* A client that names its protocol names one of these; what it speaks is compared by service/peer. */
-    static const char *const alpn[] = { "imap", "pop3", "smtp", NULL };
-    struct tls_server *server = NULL;
-    struct tls_files *files = mem_array(config->tls.pair_count, sizeof *files);
-    int code = 0;
-
-    for (size_t i = 0; i < config->tls.pair_count; i++)
-        files[i] = (struct tls_files){ config->tls.pairs[i].certificate, config->tls.pairs[i].key };
-    if (config->tls.pair_count > 0)
-        code = tls_server_new(files, config->tls.pair_count, alpn, &server, e);
-    mem_free(files);
-    if (code < 0)
-        return code;
-    code = load_client(config, kept, ret_client, e);
-    if (code < 0) {
-        tls_server_unref(&server);
-        return code;
-    }
-    *ret = server;
-    return 0;
-}
-
 static int check_unchangeable(const struct server *s, const struct config *fresh, struct err *e)
 {
     if (s->phase != SERVER_RUNS)
@@ -135,6 +95,7 @@ static int load_anew(struct server *s, struct buf *messages)
         return code;
     }
     take_config(s, fresh, tls, client);
+    server_warn_of_certificates(s);
     LOG(INFO, "reloaded", kv_str("config", fresh->file), kv_slice("messages", without_last_newline(messages)));
     return 0;
 }

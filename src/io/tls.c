@@ -218,17 +218,30 @@ static int64_t wall_ms(const mbedtls_x509_time *at)
     return (int64_t)timegm(&tm) * 1000;
 }
 
+int64_t tls_server_pair_expires(const struct tls_server *t, size_t i)
+{
+    return wall_ms(&t->pairs[i].chain.valid_to);
+}
+
 int64_t tls_server_expires(const struct tls_server *t)
 {
     int64_t first = INT64_MAX;
 
     for (size_t i = 0; i < t->count; i++) {
-        int64_t end = wall_ms(&t->pairs[i].chain.valid_to);
+        int64_t end = tls_server_pair_expires(t, i);
 
         if (end < first)
             first = end;
     }
     return first;
+}
+
+bool tls_server_names(const struct tls_server *t, const char *host)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (tls_cert_names(&t->pairs[i].chain, slice_str(host)))
+            return true;
+    return false;
 }
 
 /* ---- client ---- */

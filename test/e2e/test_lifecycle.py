@@ -1,5 +1,7 @@
 """Start, reload, stop, and what a second one may not do."""
+import base64
 import os
+import re
 import shutil
 import signal
 import socket
@@ -325,3 +327,32 @@ def test_configurations_in_the_readme(t):
             for user in (ANNA, "ben@" + DOMAIN):
                 s.run("user", "add", "--password-stdin", user, stdin="a password\n")
         s.run("check")
+
+
+def ends_in(certificate, seconds):
+    """Changes the end of a certificate; nobody looks at the signature of one's own."""
+    with open(certificate, encoding="ascii") as f:
+        der = bytearray(base64.b64decode("".join(f.read().splitlines()[1:-1])))
+    at = [m.start() for m in re.finditer(rb"\d{12}Z", der)][1]
+    der[at:at + 13] = time.strftime("%y%m%d%H%M%SZ", time.gmtime(time.time() + seconds)).encode()
+    with open(certificate, "w", encoding="ascii") as f:
+        f.write("-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n" % base64.encodebytes(der).decode())
+
+
+def test_certificate_that_ends(t):
+    """Nobody renews what nobody is told of."""
+    s = Server(t)
+    assert "event=certificate-" not in s.log() and "warning" not in s.run("check").stderr
+    ends_in(s.certificate, 10 * 86400 - 60)
+    s.reload()
+    s.wait_log(r"level=warning event=certificate-ends file=\S*own.pem days_left=9 ")
+    assert "(ends in 9 days)" in s.run("status").stdout
+    assert "own.pem ends in 9 days: renew it" in s.run("check").stderr
+    ends_in(s.certificate, -86400 - 60)
+    done = s.run("check")
+    assert done.returncode == 0 and "facteur.yaml:" in done.stderr and "own.pem ended 1 day ago" in done.stderr, done
+    s.restart()
+    s.wait_log(r"level=error event=certificate-ended file=\S*own.pem days_ago=1 ")
+    assert "(ended 1 day ago)" in s.run("status").stdout
+    s.write(hostname="other.example.org")
+    assert "no certificate names other.example.org" in s.run("check").stderr

@@ -28,7 +28,9 @@ int tls_server_new(const struct tls_files *files, size_t count, const char *cons
                    struct err *e) MUST_USE;
 struct tls_server *tls_server_ref(struct tls_server *t);
 void tls_server_unref(struct tls_server **t);
-int64_t tls_server_expires(const struct tls_server *t); /* wall ms of the first certificate that ends */
+int64_t tls_server_expires(const struct tls_server *t);                /* wall ms of the first certificate that ends */
+int64_t tls_server_pair_expires(const struct tls_server *t, size_t i); /* of the i-th pair that was given */
+bool tls_server_names(const struct tls_server *t, const char *host);   /* one of the certificates is for this name */
 
 /* `ca_file` NULL: the system's store (/etc/ssl/certs/ca-certificates.crt, or SSL_CERT_FILE). */
 int tls_client_new(const char *ca_file, struct tls_client **ret, struct err *e) MUST_USE;
