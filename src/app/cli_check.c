@@ -1,6 +1,7 @@
 /* The check: the policy, and whether what it names can be used. */
 #include "cli_priv.h"
 
+#include "facteur/app/privs.h"
 #include "facteur/base/clock.h"
 #include "facteur/base/mem.h"
 #include "facteur/io/tls.h"
@@ -11,6 +12,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 enum { PRINT_MAX = 1024 * 1024, WARNING_MAX = 1024 };
 
@@ -75,6 +77,43 @@ static int check_tls(const struct cli *c, const struct config *config)
     return code < 0 ? EX_CONFIG : EX_OK;
 }
 
+static int check_file(const struct cli *c, const struct privs_user *user, const char *path, struct conf_place at)
+{
+    bool reaches = true;
+    int code = privs_may_read(user, path, &reaches);
+
+    if (code != -EACCES && code != -EPERM)
+        return EX_OK; /* what else may be wrong has been said */
+    return cli_fail(c, EX_CONFIG,
+                    reaches
+                        ? "%s:%u:%u: the server's user %s cannot read %s: chown %s %s"
+                        : "%s:%u:%u: the server's user %s cannot read %s, since it may not enter its directory: let "
+                          "it in, or give %s a copy of %s elsewhere",
+                    at.file, at.line, at.column, user->name, path, user->name, path);
+}
+
+/* At the start root reads them; at a reload the server's user must. */
+static int check_rights(const struct cli *c, const struct config *config)
+{
+    struct privs_user user;
+    struct err e = { 0 };
+    int worst = EX_OK, code = privs_find_user(config, &user, &e);
+
+    if (geteuid() != 0) {
+        if (code == -ENOENT && config->run_as != NULL)
+            warn(c, &config->run_as_at, "run_as: the user %s does not exist on this system", config->run_as);
+        return EX_OK;
+    }
+    if (code < 0) /* an ordinary user that starts it needs none */
+        return config->run_as != NULL ? cli_fail(c, EX_CONFIG, "%s", e.text) : EX_OK;
+    worst = check_file(c, &user, config->file, (struct conf_place){ config->file, 1, 1 });
+    for (const struct conf_file *f = config->files; f != NULL; f = f->next) {
+        code = check_file(c, &user, f->path, f->at);
+        worst = code != EX_OK ? code : worst;
+    }
+    return worst;
+}
+
 int cli_run_check(struct cli *c)
 {
     struct config *config = NULL;
@@ -84,6 +123,8 @@ int cli_run_check(struct cli *c)
     if (config == NULL)
         return code;
     code = check_tls(c, config);
+    if (code == EX_OK)
+        code = check_rights(c, config);
     buf_init(&text, PRINT_MAX);
     if (code != EX_OK) {
         /* said already */

@@ -14,8 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEFAULT_USER "facteur"
-
 enum { PASSWD_TEXT = 16 * 1024 };
 
 static int hide_memory(struct err *e)
@@ -46,7 +44,7 @@ int privs_limits(struct err *e)
 
 int privs_find_user(const struct config *c, struct privs_user *ret, struct err *e)
 {
-    const char *name = c->run_as != NULL ? c->run_as : DEFAULT_USER;
+    const char *name = c->run_as != NULL ? c->run_as : PRIVS_DEFAULT_USER;
     struct passwd entry, *found = NULL;
     char text[PASSWD_TEXT];
     int code = getpwnam_r(name, &entry, text, sizeof text, &found);
@@ -54,11 +52,15 @@ int privs_find_user(const struct config *c, struct privs_user *ret, struct err *
     if (found == NULL && code != 0 && code != ENOENT && code != ESRCH)
         return err_set(e, -code, "looking for the user %s: %s", name, err_text(-code));
     if (found == NULL && c->run_as != NULL)
-        return err_set(e, -ENOENT, "run_as: there is no user %s on this system", name);
+        return err_set(e, -ENOENT,
+                       "%s:%u:%u: run_as: the user %s does not exist on this system: make it (useradd --system --shell "
+                       "/usr/sbin/nologin %s), or name another",
+                       c->run_as_at.file, c->run_as_at.line, c->run_as_at.column, name, name);
     if (found == NULL)
         return err_set(e, -ENOENT,
                        "started as root without a user to become: make one (useradd --system --shell "
-                       "/usr/sbin/nologin " DEFAULT_USER "), or name one with run_as in %s, or start facteur as an "
+                       "/usr/sbin/nologin " PRIVS_DEFAULT_USER
+                       "), or name one with run_as in %s, or start facteur as an "
                        "ordinary user",
                        c->file);
     if (found->pw_uid == 0 || found->pw_gid == 0)
@@ -135,6 +137,31 @@ int privs_drop(const struct config *c, struct privs_confined *ret, struct err *e
 }
 
 /* --- for commands --- */
+
+enum { GROUPS_MOST = 1024 };
+
+int privs_may_read(const struct privs_user *user, const char *path, bool *ret_reaches)
+{
+    gid_t own[GROUPS_MOST];
+    int count = getgroups(GROUPS_MOST, own), fd = -1, code = 0;
+    struct stat st;
+
+    if (count < 0 || initgroups(user->name, user->gid) < 0)
+        return -errno;
+    if (setegid(user->gid) == 0 && seteuid(user->uid) == 0) {
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        code = fd < 0 ? -errno : 0;
+        *ret_reaches = stat(path, &st) == 0 || errno != EACCES;
+        if (fd >= 0)
+            close(fd);
+    } else {
+        code = -errno;
+    }
+    privs_return();
+    if (setgroups((size_t)count, own) < 0)
+        abort();
+    return code;
+}
 
 int privs_borrow(const struct config *c, struct err *e)
 {

@@ -339,6 +339,7 @@ int server_run(const char *config_path, struct err *e)
 
     s->config_path = config_path;
     s->started_ms = clock_wall_ms();
+    s->as_root = geteuid() == 0;
     list_init(&s->listeners);
     code = start(s, e);
     if (code < 0) {

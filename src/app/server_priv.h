@@ -33,6 +33,7 @@ struct server {
     struct timer *deadline, *daily;
     int64_t started_ms; /* wall */
     enum server_phase phase;
+    bool as_root; /* root started it */
     bool cut_off; /* the deadline for a quiet end has passed */
 };
 

@@ -7,6 +7,11 @@
 
 #include <errno.h>
 
+static const char *user_of(const struct config *c)
+{
+    return c->run_as != NULL ? c->run_as : PRIVS_DEFAULT_USER;
+}
+
 static int check_unchangeable(const struct server *s, const struct config *fresh, struct err *e)
 {
     if (s->phase != SERVER_RUNS)
@@ -14,6 +19,9 @@ static int check_unchangeable(const struct server *s, const struct config *fresh
     if (strcmp(s->config->state, fresh->state) != 0)
         return err_set(e, -EINVAL, "the state directory cannot change while facteur runs (%s to %s): restart it",
                        s->config->state, fresh->state);
+    if (s->as_root && strcmp(user_of(s->config), user_of(fresh)) != 0)
+        return err_set(e, -EINVAL, "run_as cannot change while facteur runs (%s to %s): restart it", user_of(s->config),
+                       user_of(fresh));
     return 0;
 }
 

@@ -122,6 +122,7 @@ static const struct node *read_users_file(struct load *l)
         problem(l, at, "users_file: no file is read here");
         return NULL;
     }
+    file_note(l, l->c->users_file, at);
     code = file_read(l->c->users_file, YAML_MOST, false, &text, &e);
     if (code == -ENOENT) /* no user has been added yet */
         return NULL;

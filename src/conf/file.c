@@ -65,6 +65,14 @@ int file_read(const char *path, size_t most, bool secret, struct buf *out, struc
     return code;
 }
 
+void file_note(struct load *l, const char *path, const struct node *n)
+{
+    struct conf_file *f = arena_zero(&l->c->arena, sizeof *f);
+
+    *f = (struct conf_file){ path, n->at, l->c->files };
+    l->c->files = f;
+}
+
 static const char *secret_from_file(struct load *l, const char *key, const struct node *n)
 {
     const char *path = keep_path(l, n->text), *secret = NULL;
@@ -75,6 +83,7 @@ static const char *secret_from_file(struct load *l, const char *key, const struc
         problem(l, n, "%s: no file is read here", key);
         return NULL;
     }
+    file_note(l, path, n);
     if (file_read(path, SECRET_MOST, true, &text, &e) < 0) {
         problem(l, n, "%s: %s: %s", key, path, e.text);
         return NULL;

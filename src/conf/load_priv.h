@@ -102,6 +102,8 @@ bool hash_is_scram(struct slice hash);
 /* file.c: the world outside of the text. */
 /* The file's text, at most `most` octets, in *out (initialised here). A secret's file must not be open to others. */
 int file_read(const char *path, size_t most, bool secret, struct buf *out, struct err *e) MUST_USE;
+/* Notes that the policy reads this file. */
+void file_note(struct load *l, const char *path, const struct node *n);
 /* A scalar, or the text of {file: …} or {env: …} without the line break at its end. NULL after a problem. */
 const char *secret_read(struct load *l, const char *key, const struct node *n);
 

@@ -23,6 +23,7 @@ static void check_file(struct load *l, const char *key, const char *path, const 
 
     if (l->alone || path == NULL)
         return;
+    file_note(l, path, n);
     if (stat(path, &st) < 0 || access(path, R_OK) < 0)
         problem(l, n, "%s: %s: %s", key, path, err_text(-errno));
     else if (!S_ISREG(st.st_mode))

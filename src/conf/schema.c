@@ -57,8 +57,9 @@ static const struct field top_fields[] = {
       .meaning = "Completes a login without a domain (\"anna\") and receives mail for a bare \"postmaster\". Default: "
                  "the first of `domains`." },
     { "run_as", &type_system_user, AT(run_as), .example = "facteur",
-      .meaning = "The system user to become when started as root. Default: none; started as root without it, the "
-                 "server refuses to run." },
+      .meaning = "The system user to become when started as root. Default: `facteur`, if there is a user of that name; "
+                 "without "
+                 "a user to become, the server refuses to be started by root. A change needs a restart." },
     { "listen", &type_listeners, AT(listeners), .section = &section_listener, .example = "loopback",
       .meaning = "Where clients connect: a list, or the word `loopback`. Default: see below." },
     { "tls", &type_section, 0, .section = &section_tls, .example = "{certificate: cert.pem, key: key.pem}",

@@ -62,6 +62,7 @@ static void read_system_user(struct load *l, const struct field *f, const struct
         problem(l, n, "%s: the server does not stay root; make a user of its own for it", f->key);
     else
         *(const char **)to = keep(l, n->text);
+    l->c->run_as_at = n->at;
 }
 const struct value_type type_system_user = { "system user", read_system_user, print_text };
 

@@ -4,9 +4,10 @@ import fcntl
 import os
 import re
 import socket
+import subprocess
 
 from imap import client, literal, server
-from lib import ANNA, HOST, Server, Skip, Smtp, listener, message, sanitized
+from lib import ANNA, HOST, NOBODY, Server, Skip, Smtp, give, listener, message, sanitized
 
 
 def filters(pid):
@@ -187,3 +188,53 @@ def test_nobody_to_notify(t):
     s = Server(t, tls=False, env={"NOTIFY_SOCKET": os.path.join(t.dir, "nobody")})
     s.wait_log("level=warning event=not-notified state=READY=1|level=warning event=not-notified state=\"READY=1\"")
     s.connect().quit()
+
+
+def by_root(s, *args):
+    return subprocess.run([s.binary, *args, "--config", s.file], capture_output=True, text=True, timeout=60)
+
+
+def test_check_with_the_rights_of_the_server(t):
+    """Root reads everything; the server's user must, too."""
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    s = Server(t, {"run_as": NOBODY.pw_name, "users_file": "users.yaml"}, start=False)
+    secret = os.path.join(s.dir, "isp.secret")
+    users = os.path.join(s.dir, "users.yaml")
+    for path in (secret, users):
+        with open(path, "w") as out:
+            out.write("s" if path == secret else "")
+        os.chmod(path, 0o600)
+        give(path)
+    s.write(relay={"smarthost": {"host": "smtp.example.net", "user": "u", "password": {"file": secret}}})
+    done = by_root(s, "check")
+    assert done.returncode == 0, done
+    for path in (secret, users, s.key, s.file):
+        was = os.stat(path)
+        os.chown(path, 0, 0)
+        os.chmod(path, 0o600)
+        done = by_root(s, "check")
+        assert done.returncode == 78 and "facteur.yaml:" in done.stderr and done.stderr.count("\n") == 1 and (
+            "the server's user %s cannot read %s: chown %s %s" % (NOBODY.pw_name, path, NOBODY.pw_name, path)
+            in done.stderr), done
+        os.chown(path, was.st_uid, was.st_gid)
+        os.chmod(path, was.st_mode & 0o777)
+    s.write(run_as="nobody-of-that-name")
+    done = by_root(s, "check")
+    line = next(i for i, text in enumerate(open(s.file), 1) if "nobody-of" in text)
+    assert done.returncode == 78 and "facteur.yaml:%d:" % line in done.stderr and "does not exist" in done.stderr, done
+    done = s.run("check")  # who is not root becomes nobody
+    assert "warning: run_as: the user nobody-of-that-name does not exist" in done.stderr, done
+
+
+def test_reload_keeps_its_user(t):
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    s = Server(t, {"run_as": NOBODY.pw_name}, start=False)
+    s.log_start = 0
+    s.process = subprocess.Popen([s.binary, "serve", "--config", s.file], stderr=open(s.log_file, "ab"))
+    s.wait_log("event=started")
+    s.write(run_as="daemon")
+    done = s.run("reload", check=False)
+    assert done.returncode == 78 and "run_as cannot change while facteur runs (%s to daemon): restart it" % NOBODY.pw_name \
+        in done.stderr, done

@@ -11,6 +11,8 @@
 
 #include <sys/types.h>
 
+#define PRIVS_DEFAULT_USER "facteur" /* without run_as */
+
 /* At the start, before the loop: no core files, not dumpable, no new privileges, as many descriptors as the hard limit
  * has, umask 077, no io_uring. */
 int privs_limits(struct err *e) MUST_USE;
@@ -35,6 +37,10 @@ struct privs_user {
     gid_t gid;
 };
 int privs_find_user(const struct config *c, struct privs_user *ret, struct err *e) MUST_USE;
+
+/* For a command that root runs: whether this user can read the file, with its groups. -EACCES with *ret_reaches false: it
+ * may not even enter the directory. */
+int privs_may_read(const struct privs_user *user, const char *path, bool *ret_reaches) MUST_USE;
 
 /* For a command that root runs: makes the state directory if it is missing and acts as the server's user (else as the
  * state directory's owner) until privs_return. */

@@ -47,6 +47,12 @@ struct conf_certificate {
     struct conf_place at;
 };
 
+struct conf_file {
+    const char *path; /* absolute */
+    struct conf_place at;
+    const struct conf_file *next;
+};
+
 enum conf_recipient_kind { RECIPIENT_UNKNOWN, RECIPIENT_USER, RECIPIENT_ALIAS };
 
 struct conf_user {
@@ -151,6 +157,7 @@ struct config {
     const char *state;          /* the state directory, absolute */
     const char *default_domain; /* for logins without a domain; or NULL */
     const char *run_as;         /* the system user to become when started as root, or NULL */
+    struct conf_place run_as_at;
 
     struct conf_listener *listeners;
     size_t listener_count;
@@ -207,6 +214,8 @@ struct config {
         enum log_format format;
         enum log_level level;
     } log;
+
+    const struct conf_file *files; /* that the policy names: what a reload reads again */
 
     struct arena arena;
     unsigned refs;
