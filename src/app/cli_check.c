@@ -114,6 +114,16 @@ static int check_rights(const struct cli *c, const struct config *config)
     return worst;
 }
 
+static void put_good(const struct cli *c, const struct config *config)
+{
+    size_t listeners = config->listener_count, domains = config->domains.count, users = config->users.count,
+           aliases = config->aliases.count;
+
+    fprintf(c->out, "%s: good (%zu listener%s, %zu domain%s, %zu user%s, %zu alias%s)\n", c->config, listeners,
+            listeners == 1 ? "" : "s", domains, domains == 1 ? "" : "s", users, users == 1 ? "" : "s", aliases,
+            aliases == 1 ? "" : "es");
+}
+
 int cli_run_check(struct cli *c)
 {
     struct config *config = NULL;
@@ -129,8 +139,7 @@ int cli_run_check(struct cli *c)
     if (code != EX_OK) {
         /* said already */
     } else if (cli_value(c, "print") == NULL) {
-        fprintf(c->out, "%s: good (%zu listeners, %zu domains, %zu users, %zu aliases)\n", c->config,
-                config->listener_count, config->domains.count, config->users.count, config->aliases.count);
+        put_good(c, config);
     } else if (config_print(config, &text) < 0) {
         code = cli_fail(c, EX_SOFTWARE, "the policy is too long to print");
     } else {

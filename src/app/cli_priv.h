@@ -17,6 +17,8 @@
 const char *cli_nearest(const char *word, size_t count, const char *(*each)(const void *list, size_t i),
                         const void *list);
 
+/* Whether there is one that can be read: EX_OK, or EX_NOINPUT / EX_NOPERM after saying why not. */
+int cli_find_config(const struct cli *c);
 /* Loads the policy file: EX_OK, or EX_CONFIG / EX_NOINPUT / EX_NOPERM after its problems were printed. */
 int cli_load(const struct cli *c, struct config **ret);
 /* The same as it will be after a change. */

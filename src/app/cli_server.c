@@ -19,17 +19,25 @@ int cli_load(const struct cli *c, struct config **ret)
     return cli_load_for(c, (struct config_change){ 0 }, ret);
 }
 
+int cli_find_config(const struct cli *c)
+{
+    int code = access(c->config, R_OK) < 0 ? -errno : 0;
+
+    if (code == -EACCES)
+        return cli_fail(c, EX_NOPERM, "%s: %s; run this as root or as facteur's user", c->config, err_text(code));
+    if (code < 0)
+        return cli_fail(c, EX_NOINPUT, "%s: %s; --config FILE names another policy file", c->config, err_text(code));
+    return EX_OK;
+}
+
 int cli_load_for(const struct cli *c, struct config_change change, struct config **ret)
 {
     struct conf_problems problems = { 0 };
     struct config *config = NULL;
-    int code;
+    int code = cli_find_config(c);
 
-    if (access(c->config, R_OK) < 0) {
-        code = -errno;
-        return cli_fail(c, code == -EACCES ? EX_NOPERM : EX_NOINPUT, "%s: %s; --config FILE names another policy file",
-                        c->config, err_text(code));
-    }
+    if (code != EX_OK)
+        return code;
     code = config_load_for(c->config, change, &config, &problems);
     if (problems.text.n > 0)
         cli_put_lines(c->err, buf_cstr(&problems.text));
@@ -69,6 +77,8 @@ int cli_connect(const struct cli *c, struct client **ret)
     code = client_open(c->socket != NULL ? c->socket : path, ret, &e);
     if (code == -ENOENT || code == -ECONNREFUSED)
         return cli_fail(c, EX_UNAVAILABLE, "no server is running with this state directory (%s)", e.text);
+    if (code == -EACCES)
+        return cli_fail(c, EX_NOPERM, "%s; run this as root or as facteur's user", e.text);
     if (code < 0)
         return cli_fail(c, cli_exit_code(code), "%s", e.text);
     return EX_OK;
@@ -99,7 +109,11 @@ int cli_ask_once(const struct cli *c, const char *word, json_t **ret)
 int cli_run_serve(struct cli *c)
 {
     struct err e = { 0 };
-    int code = server_run(c->config, &e);
+    int code = cli_find_config(c);
+
+    if (code != EX_OK)
+        return code;
+    code = server_run(c->config, &e);
 
     if (code != EX_OK && e.text[0] != '\0')
         return cli_fail(c, code, "%s", e.text);

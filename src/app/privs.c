@@ -4,11 +4,14 @@
 
 #include "privs_priv.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -69,7 +72,38 @@ int privs_find_user(const struct config *c, struct privs_user *ret, struct err *
     return 0;
 }
 
-/* The state directory is there and, if root made it, the user's. */
+void privs_name(char to[PRIVS_NAME])
+{
+    struct passwd entry, *found = NULL;
+    char text[PASSWD_TEXT];
+
+    if (getpwuid_r(geteuid(), &entry, text, sizeof text, &found) == 0 && found != NULL)
+        (void)snprintf(to, PRIVS_NAME, "%s", found->pw_name);
+    else
+        (void)snprintf(to, PRIVS_NAME, "%u", (unsigned)geteuid());
+}
+
+/* Empty (a file system of its own has a lost+found), or a state directory already. */
+static bool may_be_taken(int dir)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *entry;
+    bool empty = d != NULL;
+    struct stat st;
+
+    if (fd >= 0 && d == NULL)
+        close(fd);
+    while (d != NULL && empty && (entry = readdir(d)) != NULL)
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                strcmp(entry->d_name, "lost+found") == 0;
+    if (d != NULL)
+        closedir(d);
+    return empty || fstatat(dir, "facteur.lock", &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+           fstatat(dir, "queue.db", &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* The state directory is there and, if root made it for facteur, the user's. */
 static int give_state(const char *state, const struct privs_user *user, struct err *e)
 {
     struct stat st;
@@ -80,7 +114,13 @@ static int give_state(const char *state, const struct privs_user *user, struct e
     fd = open(state, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_set(e, -errno, "%s: %s", state, err_text(-errno));
-    if (fstat(fd, &st) < 0 || (st.st_uid == 0 && fchown(fd, user->uid, user->gid) < 0))
+    if (fstat(fd, &st) == 0 && st.st_uid == 0 && !may_be_taken(fd))
+        code =
+            err_set(e, -EPERM,
+                    "the state directory %s belongs to root and holds files that are not facteur's: name a directory "
+                    "of its own with \"state\"; or, if this one is meant: chown %s %s",
+                    state, user->name, state);
+    else if (fstat(fd, &st) < 0 || (st.st_uid == 0 && fchown(fd, user->uid, user->gid) < 0))
         code = err_set(e, -errno, "%s: cannot be given to %s: %s", state, user->name, err_text(-errno));
     close(fd);
     return code;
@@ -126,7 +166,12 @@ int privs_drop(const struct config *c, struct privs_confined *ret, struct err *e
         TRY(hide_memory(e)); /* a change of user undoes it */
         LOG(INFO, "privileges", kv_str("user", user.name));
     } else if (mkdir(c->state, 0700) < 0 && errno != EEXIST) { /* what Landlock lets through must be there before */
-        return err_set(e, -errno, "%s: cannot be made: %s", c->state, err_text(-errno));
+        int code = -errno;
+        char name[PRIVS_NAME];
+
+        privs_name(name);
+        return err_set(e, code, "the state directory %s cannot be made: %s; as root: install -d -m 700 -o %s %s",
+                       c->state, err_text(code), name, c->state);
     }
     /* SQLite's temporary files are out of reach elsewhere. */
     if (setenv("SQLITE_TMPDIR", c->state, 0) < 0)

@@ -250,6 +250,36 @@ static int open_state(struct server *s, struct err *e)
     return 0;
 }
 
+/* SQLite opens a file that it may only read all the same, and fails later with other words. */
+static bool is_about_rights(const char *state, int code)
+{
+    static const char *const names[] = { "", "facteur.lock", "queue.db", "queue.db-wal", "spool", "mail" };
+    char path[PATH_MAX];
+
+    if (code == -EACCES || code == -EPERM)
+        return true;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", state, names[i]);
+        if (access(path, W_OK) < 0 && errno == EACCES)
+            return true;
+    }
+    return false;
+}
+
+static int open_own_state(struct server *s, struct err *e)
+{
+    char user[PRIVS_NAME];
+    struct err why;
+    int code = open_state(s, e);
+
+    if (code == 0 || !is_about_rights(s->config->state, code))
+        return code;
+    why = *e;
+    privs_name(user);
+    return err_set(e, -EACCES, "%.400s; %s and all that is in it must belong to %s: chown -R %s %s", why.text,
+                   s->config->state, user, user, s->config->state);
+}
+
 static int start(struct server *s, struct err *e)
 {
     struct tls_client *client = NULL;
@@ -266,7 +296,7 @@ static int start(struct server *s, struct err *e)
     s->charsets = charsets_load();
     TRY(privs_drop(s->config, &s->confined, e));
     s->pool = job_pool_new(s->loop);
-    TRY(open_state(s, e));
+    TRY(open_own_state(s, e));
     TRY(dns_new(s->loop, s->config->dns.servers, &s->flow.dns, e));
     s->flow.loop = s->loop;
     s->flow.pool = s->pool;
@@ -327,6 +357,9 @@ static int exit_code(int code)
     case -EBADMSG:
     case -EPROTO:
         return EX_DATAERR;
+    case -EACCES:
+    case -EPERM:
+        return EX_NOPERM;
     default:
         return EX_CONFIG; /* F8: it starts only when it can write its queue */
     }

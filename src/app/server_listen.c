@@ -113,6 +113,25 @@ static void warn_of_unused(const struct server *s)
     }
 }
 
+/* Why the kernel refused, and what helps. The policy without `listen` has no line for it. */
+static int explain(const struct server *s, const struct conf_listener *conf, int code, struct err *e)
+{
+    static const char at_start[] =
+        "only root may bind ports below 1024: start facteur as root (it becomes run_as) or by "
+        "its unit for systemd, or listen on ports from 1024 up";
+    static const char at_reload[] = "ports below 1024 can be bound only at the start: restart facteur";
+    bool is_unix = strncmp(conf->address, "unix:", 5) == 0, low = !is_unix && conf->port > 0 && conf->port < 1024;
+    const char *why = code == -EADDRINUSE      ? "in use by another program, or by a facteur that runs already"
+                      : code == -EACCES && low ? (s->smtp != NULL ? at_reload : at_start)
+                                               : err_text(code);
+    char port[24] = "";
+
+    if (!is_unix)
+        (void)snprintf(port, sizeof port, " port %u", conf->port);
+    (void)err_set(e, code, "listen on %s%s: %s", conf->address, port, why);
+    return conf->at.line > 0 ? err_wrap(e, "%s:%u", conf->at.file, conf->at.line) : code;
+}
+
 /* 0 with *ret NULL: an address family that this system lacks, and nobody insists on it. */
 static int open_one(struct server *s, struct config *config, const struct conf_listener *conf,
                     struct server_listener **ret, struct err *e)
@@ -136,7 +155,7 @@ static int open_one(struct server *s, struct config *config, const struct conf_l
         mem_free(l);
         if (conf->optional && (code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL))
             return 0;
-        return err_wrap(e, "%s:%u: listen on %s port %u", conf->at.file, conf->at.line, conf->address, conf->port);
+        return explain(s, conf, code, e);
     }
     l->config = config_ref(config);
     *ret = l;

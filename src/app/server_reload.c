@@ -74,6 +74,17 @@ static struct slice without_last_newline(const struct buf *b)
     return s.n > 0 && s.p[s.n - 1] == '\n' ? slice_head(s, s.n - 1) : s;
 }
 
+/* Landlock's refusal looks like any other. */
+static void explain_reach(const struct server *s, struct buf *messages)
+{
+    const char *denied = err_text(-EACCES);
+
+    if (s->confined.landlock && memmem(messages->p, messages->n, denied, strlen(denied)) != NULL)
+        say(messages,
+            SLICE_LIT("\nafter the start facteur can read only the directories that the policy named then: if "
+                      "the file's rights are good, restart it"));
+}
+
 /* A new snapshot, or everything as it was. */
 static int load_anew(struct server *s, struct buf *messages)
 {
@@ -94,9 +105,9 @@ static int load_anew(struct server *s, struct buf *messages)
         code = switch_log_and_listeners(s, fresh, &e);
     say(messages, slice_str(e.text));
     if (code < 0) {
+        explain_reach(s, messages);
         LOG(ERROR, "reload-failed", kv_slice("reason", without_last_newline(messages)),
-            kv_str("advice", "the old configuration stays in force; files in directories that it does not name are "
-                             "found after a restart only"));
+            kv_str("advice", "the old configuration stays in force"));
         tls_server_unref(&tls);
         tls_client_unref(&client);
         config_unref(&fresh);

@@ -4,6 +4,8 @@
 #include "facteur/base/mem.h"
 #include "server_priv.h"
 
+#include <errno.h>
+
 enum { DAY_MS = 24 * 3600 * 1000, WARN_DAYS = 14 };
 
 static int load_client(const struct config *config, struct tls_client *kept, struct tls_client **ret, struct err *e)
@@ -21,6 +23,23 @@ static int load_client(const struct config *config, struct tls_client *kept, str
     return 0;
 }
 
+/* Says which pair it was that could not be read, by its place in the policy. */
+static int name_pair(const struct config *config, const struct tls_files *files, struct err *e)
+{
+    struct tls_server *one = NULL;
+    int code = 0;
+
+    for (size_t i = 0; i < config->tls.pair_count && code == 0; i++) {
+        const struct conf_place *at = &config->tls.pairs[i].at;
+
+        code = tls_server_new(&files[i], 1, NULL, &one, e);
+        tls_server_unref(&one);
+        if (code < 0)
+            (void)err_wrap(e, "%s:%u:%u", at->file, at->line, at->column);
+    }
+    return code < 0 ? code : -EINVAL; /* what was wrong a moment ago is in e */
+}
+
 int server_load_tls(const struct config *config, struct tls_client *kept, struct tls_server **ret,
                     struct tls_client **ret_client, struct err *e)
 {
@@ -34,6 +53,8 @@ int server_load_tls(const struct config *config, struct tls_client *kept, struct
         files[i] = (struct tls_files){ config->tls.pairs[i].certificate, config->tls.pairs[i].key };
     if (config->tls.pair_count > 0)
         code = tls_server_new(files, config->tls.pair_count, alpn, &server, e);
+    if (code < 0)
+        code = name_pair(config, files, e);
     mem_free(files);
     if (code < 0)
         return code;

@@ -239,6 +239,7 @@ static void on_syntax_error(struct reader *r, const yaml_parser_t *parser, struc
     const char *why = parser->problem != NULL ? parser->problem : "cannot be read";
     size_t offset = parser->problem_mark.index;
     bool tab = offset < text.n && text.p[offset] == '\t';
+    bool star = parser->context != NULL && strstr(parser->context, "alias") != NULL;
     char begun[48] = "";
 
     r->failed = true;
@@ -248,9 +249,10 @@ static void on_syntax_error(struct reader *r, const yaml_parser_t *parser, struc
         problem_add(r->problems, place_of_octet(r, text, parser->problem_offset), "not readable as UTF-8 text: %s",
                     why);
     else
-        problem_add(r->problems, place_of(r, parser->problem_mark), "this is no YAML: %s%s%s%s%s", why,
+        problem_add(r->problems, place_of(r, parser->problem_mark), "this is no YAML: %s%s%s%s%s%s", why,
                     parser->context != NULL ? " " : "", parser->context != NULL ? parser->context : "",
-                    tab ? " (a tab cannot indent; use spaces)" : "", begun);
+                    star ? " (a * stands in quotes: \"*\")" : "", tab ? " (a tab cannot indent; use spaces)" : "",
+                    begun);
 }
 
 int yaml_read(struct arena *tree, const char *file, struct slice text, struct problems *problems, struct node **ret)

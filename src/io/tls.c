@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { TICKET_SECONDS = 24 * 3600, CERT_FILE_MAX_CHAIN = 16 };
+enum { TICKET_SECONDS = 24 * 3600, CERT_FILE_MAX_CHAIN = 16, PEM_LOOK = 64 * 1024 };
 
 /* ECDHE with AEAD only (RFC 9325 section 4.2), strongest first; what the library does not have it skips. */
 static const int ciphers[] = {
@@ -79,19 +79,35 @@ static int start_conf(mbedtls_ssl_config *conf, mbedtls_ctr_drbg_context *rng, i
 
 /* ---- server ---- */
 
+/* The kernel's words where it was the kernel, and where the file is of another kind, that; else the library's. */
+static int unreadable(const char *what, const char *path, const char *begins, int rc, struct err *e)
+{
+    char text[PEM_LOOK + 1], why[128];
+    size_t n;
+    FILE *f = fopen(path, "re");
+
+    if (f == NULL)
+        return err_set(e, -EINVAL, "%s %s: %s", what, path, err_text(-errno));
+    n = fread(text, 1, PEM_LOOK, f);
+    (void)fclose(f);
+    text[n] = '\0';
+    if (memmem(text, n, begins, strlen(begins)) == NULL)
+        return err_set(e, -EINVAL, "%s %s: the file holds no PEM %s", what, path, what);
+    return err_set(e, -EINVAL, "%s %s: %s", what, path, tls_error(rc, why, sizeof why));
+}
+
 static int read_pair(struct tls_server *t, const struct tls_files *f, struct tls_pair *pair, struct err *e)
 {
-    char why[128];
     int rc = mbedtls_x509_crt_parse_file(&pair->chain, f->certificate);
 
     if (rc < 0)
-        return err_set(e, -EINVAL, "certificate %s: %s", f->certificate, tls_error(rc, why, sizeof why));
+        return unreadable("certificate", f->certificate, "-----BEGIN CERTIFICATE-----", rc, e);
     if (rc > 0 || pair->chain.raw.p == NULL)
         return err_set(e, -EINVAL, "certificate %s: not all of it is PEM certificates that can be read",
                        f->certificate);
     rc = compat_parse_key(&pair->key, f->key, &t->rng);
     if (rc != 0)
-        return err_set(e, -EINVAL, "private key %s: %s", f->key, tls_error(rc, why, sizeof why));
+        return unreadable("private key", f->key, "PRIVATE KEY-----", rc, e);
     if (compat_check_pair(&pair->chain, &pair->key, &t->rng) != 0)
         return err_set(e, -EINVAL, "private key %s does not belong to certificate %s", f->key, f->certificate);
     return 0;

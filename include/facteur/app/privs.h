@@ -19,7 +19,8 @@ int privs_limits(struct err *e) MUST_USE;
 
 /* After the ports are bound and the keys are read. As root: makes the state directory and the log file the user's if
  * they are new, becomes run_as (or "facteur" if that user exists) with its groups, and checks that root is out of
- * reach; without a user to become -EPERM with the words to say (exit 78). Not as root: only what follows. Then
+ * reach; without a user to become -ENOENT with the words to say. A state directory of root that holds what is not
+ * facteur's is refused (-EPERM). Not as root: only what follows. Then
  * Landlock: the policy's files, certificates and the system's resolver and CA files can be read, the state directory
  * and the log's directory written, nothing executed. Then seccomp: the system calls that a running server makes, of
  * which none starts a program or makes memory executable. So no library can be loaded after it: what the C library
@@ -28,6 +29,10 @@ struct privs_confined {
     bool landlock, seccomp;
 };
 int privs_drop(const struct config *c, struct privs_confined *ret, struct err *e) MUST_USE;
+
+/* The name of the user that the process is, or its number. */
+enum { PRIVS_NAME = 64 };
+void privs_name(char to[PRIVS_NAME]);
 
 /* The user that the server runs as when root starts it: run_as, or "facteur". -ENOENT (with words) when there is none,
  * -EPERM when it is root. */

@@ -151,7 +151,7 @@ static void check_says_good_or_what_is_bad(void **state)
     struct world *w = *state;
 
     assert_code(w, run(w, "", "check"), EX_OK);
-    ASSERT_HAS(w->out, "good (1 listeners, 2 domains, 0 users");
+    ASSERT_HAS(w->out, "good (1 listener, 2 domains, 0 users");
     assert_code(w, run(w, "", "check --print"), EX_OK);
     ASSERT_HAS(w->out, "mail.example.org");
     write_file(w->config, POLICY "hostnam: x\n");
