@@ -11,6 +11,7 @@
 
 enum { NEAR = 2, WORD_MAX = 40 };
 
+enum { OPTION_CONFIG, OPTION_SOCKET, OPTION_HELP };
 static const struct cli_option everywhere[] = {
     { "config", "FILE", "the policy file (default " CLI_DEFAULT_CONFIG ", or $FACTEUR_CONFIG)" },
     { "socket", "PATH", "the running server's socket (default: control.sock in its state directory)" },
@@ -194,9 +195,9 @@ static int take_option(struct cli *c, char *const *argv, int *at, struct err *e)
     }
     if (!global)
         c->values[o - own] = value != NULL ? value : "";
-    else if (o == &everywhere[0])
+    else if (o == &everywhere[OPTION_CONFIG])
         c->config = value;
-    else if (o == &everywhere[1])
+    else if (o == &everywhere[OPTION_SOCKET])
         c->socket = value;
     else
         c->help = true;
@@ -215,6 +216,8 @@ int cli_parse(int argc, char *const *argv, struct cli *ret, struct err *e)
             options = false;
         else if (options && strcmp(argv[i], "-h") == 0)
             c.help = true;
+        else if (options && c.command == NULL && c.topic == NULL && strcmp(argv[i], "--version") == 0)
+            c.command = find_command(NULL, "version");
         else if (options && strncmp(argv[i], "--", 2) == 0)
             TRY(take_option(&c, argv, &i, e));
         else if (options && argv[i][0] == '-' && argv[i][1] != '\0')
@@ -239,15 +242,26 @@ const char *cli_value(const struct cli *c, const char *option)
 
 /* --- help --- */
 
+static void put_option(FILE *out, const struct cli_option *o)
+{
+    char left[2 * WORD_MAX];
+
+    (void)snprintf(left, sizeof left, "--%s%s%s", o->name, o->value != NULL ? " " : "",
+                   o->value != NULL ? o->value : "");
+    fprintf(out, "  %-18s %s\n", left, o->text);
+}
+
 static void put_options(FILE *out, const struct cli_option *list)
 {
-    for (; list->name != NULL; list++) {
-        char left[2 * WORD_MAX];
+    for (; list->name != NULL; list++)
+        put_option(out, list);
+}
 
-        (void)snprintf(left, sizeof left, "--%s%s%s", list->name, list->value != NULL ? " " : "",
-                       list->value != NULL ? list->value : "");
-        fprintf(out, "  %-18s %s\n", left, list->text);
-    }
+/* Whether an option of `everywhere` means something to a command. */
+static bool is_for(const struct cli_command *k, size_t i)
+{
+    return i == OPTION_HELP || (i == OPTION_CONFIG && k->needs != CLI_NOTHING) ||
+           (i == OPTION_SOCKET && k->needs <= CLI_TELLS);
 }
 
 static void put_command(FILE *out, const struct cli_command *k)
@@ -256,9 +270,13 @@ static void put_command(FILE *out, const struct cli_command *k)
             k->arguments[0] != '\0' ? " " : "", k->arguments);
     if (k->text != NULL)
         fprintf(out, "\n%s\n", k->text);
+    if (k->needs == CLI_SERVER)
+        fputs("\nIt asks the running server.\n", out);
     fputs("\nOptions:\n", out);
     put_options(out, k->options);
-    put_options(out, everywhere);
+    for (size_t i = 0; everywhere[i].name != NULL; i++)
+        if (is_for(k, i))
+            put_option(out, &everywhere[i]);
 }
 
 static void put_overview(FILE *out, const char *group)
@@ -277,10 +295,11 @@ static void put_overview(FILE *out, const char *group)
     }
     fputs("\nEverywhere:\n", out);
     put_options(out, everywhere);
-    fputs("\n\"facteur help COMMAND\" tells more. Exit codes are those of sysexits.h: 64 wrong usage, 69 no server "
-          "runs,\n"
-          "75 try again, 77 not permitted, 78 mistakes in the policy file.\n",
-          out);
+    fputs(
+        "\n\"facteur help COMMAND\" tells more. Exit codes are those of sysexits.h: 64 wrong usage, 65 not usable or\n"
+        "damaged, 66 no such file or message, 67 no such user, 69 no server runs, 75 try again, 77 not permitted,\n"
+        "78 mistakes in the policy file.\n",
+        out);
 }
 
 bool cli_help(FILE *out, const char *name)
@@ -329,15 +348,25 @@ int cli_exit_code(int code)
     static const struct {
         int code, exit;
     } table[] = {
-        { -ENOENT, EX_NOINPUT },     { -EINVAL, EX_DATAERR },
-        { -EILSEQ, EX_DATAERR },     { -EBADMSG, EX_DATAERR },
-        { -EEXIST, EX_DATAERR },     { -ENAMETOOLONG, EX_DATAERR },
-        { -ERANGE, EX_DATAERR },     { -ECONNREFUSED, EX_UNAVAILABLE },
-        { -EACCES, EX_NOPERM },      { -EPERM, EX_NOPERM },
-        { -EBUSY, EX_TEMPFAIL },     { -EAGAIN, EX_TEMPFAIL },
-        { -ETIMEDOUT, EX_TEMPFAIL }, { -EADDRINUSE, EX_TEMPFAIL },
-        { -EIO, EX_IOERR },          { -ENOSPC, EX_IOERR },
-        { -EROFS, EX_IOERR },        { -EPROTO, EX_PROTOCOL },
+        { -ENOENT, EX_NOINPUT },
+        { -ESRCH, EX_NOUSER },
+        { -EINVAL, EX_DATAERR },
+        { -EILSEQ, EX_DATAERR },
+        { -EBADMSG, EX_DATAERR },
+        { -EEXIST, EX_DATAERR },
+        { -ENAMETOOLONG, EX_DATAERR },
+        { -ERANGE, EX_DATAERR },
+        { -ECONNREFUSED, EX_UNAVAILABLE },
+        { -EACCES, EX_NOPERM },
+        { -EPERM, EX_NOPERM },
+        { -EBUSY, EX_TEMPFAIL },
+        { -EAGAIN, EX_TEMPFAIL },
+        { -ETIMEDOUT, EX_TEMPFAIL },
+        { -EADDRINUSE, EX_TEMPFAIL },
+        { -EIO, EX_IOERR },
+        { -ENOSPC, EX_IOERR },
+        { -EROFS, EX_IOERR },
+        { -EPROTO, EX_PROTOCOL },
     };
 
     if (code >= 0)

@@ -42,13 +42,13 @@ int cli_read_line(FILE *in, char *to, size_t size) MUST_USE;
 
 /* Text from outside for a terminal: control characters become \xNN. NULL is "-". */
 void cli_put_text(FILE *out, const char *text);
-void cli_put_lines(FILE *out, const char *text);  /* the same, but line ends stay */
+void cli_put_lines(FILE *out, const char *text);  /* the same, but line ends and tabs stay */
 void cli_put_json(FILE *out, const json_t *json); /* one line */
 
 enum { CLI_SHORT = 48 };
 void cli_format_age(int64_t ms, char to[CLI_SHORT]);       /* "3d 4h", "12m", "5s" */
 void cli_format_size(uint64_t octets, char to[CLI_SHORT]); /* "4.2 KiB" */
-void cli_format_time(int64_t wall_ms, char to[CLI_SHORT]); /* local time, "2026-01-31 12:34:56" */
+void cli_format_time(int64_t wall_ms, char to[CLI_SHORT]); /* local time, "2026-01-31 12:34:56 +0100" */
 
 int cli_run_serve(struct cli *c);
 int cli_run_check(struct cli *c);

@@ -12,10 +12,10 @@ static bool is_control(const unsigned char *p)
     return *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0);
 }
 
-static void put_escaped(FILE *out, const char *text, char keep)
+static void put_escaped(FILE *out, const char *text, const char *keep)
 {
     for (const unsigned char *p = (const unsigned char *)(text != NULL ? text : "-"); *p != '\0'; p++) {
-        if ((char)*p == keep || !is_control(p)) {
+        if (strchr(keep, *p) != NULL || !is_control(p)) {
             fputc(*p, out);
             continue;
         }
@@ -27,12 +27,12 @@ static void put_escaped(FILE *out, const char *text, char keep)
 
 void cli_put_text(FILE *out, const char *text)
 {
-    put_escaped(out, text, '\0');
+    put_escaped(out, text, "");
 }
 
 void cli_put_lines(FILE *out, const char *text)
 {
-    put_escaped(out, text, '\n');
+    put_escaped(out, text, "\n\t");
 }
 
 void cli_put_json(FILE *out, const json_t *json)
@@ -78,7 +78,7 @@ void cli_format_time(int64_t wall_ms, char to[CLI_SHORT])
     time_t seconds = (time_t)(wall_ms / 1000);
     struct tm tm;
 
-    if (localtime_r(&seconds, &tm) == NULL || strftime(to, CLI_SHORT, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+    if (localtime_r(&seconds, &tm) == NULL || strftime(to, CLI_SHORT, "%Y-%m-%d %H:%M:%S %z", &tm) == 0)
         (void)snprintf(to, CLI_SHORT, "%lld", (long long)seconds);
 }
 

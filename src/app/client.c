@@ -21,10 +21,8 @@ static const struct {
     const char *name;
     int code;
 } code_names[] = {
-    { "bad-request", -EINVAL },
-    { "not-found", -ENOENT },
-    { "damaged", -EBADMSG },
-    { "busy", -EBUSY },
+    { "bad-request", -EINVAL }, { "not-found", -ENOENT }, { "no-user", -ESRCH },
+    { "damaged", -EBADMSG },    { "busy", -EBUSY },
 };
 
 int client_open(const char *path, struct client **ret, struct err *e)

@@ -100,7 +100,7 @@ json_t *server_status(void *server)
     (void)json_object_set_new(
         status, "confined",
         json_pack("{sb,sb}", "landlock", (int)s->confined.landlock, "seccomp", (int)s->confined.seccomp));
-    (void)json_object_set_new(status, "sessions", peers_json(s->smtp));
+    (void)json_object_set_new(status, "smtp", peers_json(s->smtp));
     (void)json_object_set_new(status, "imap", peers_json(s->imap));
     (void)json_object_set_new(status, "pop3", peers_json(s->pop3));
     (void)json_object_set_new(status, "mailboxes", mailboxes_json(&s->flow));

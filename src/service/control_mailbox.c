@@ -133,6 +133,18 @@ static void drop(struct account_job *aj)
     mem_free(q);
 }
 
+static void refuse_user(struct control_client *cl, const char *name)
+{
+    char text[CONTROL_TEXT_MAX];
+
+    if (name == NULL) {
+        control_refuse(cl, "bad-request", "a user's name is wanted");
+        return;
+    }
+    (void)snprintf(text, sizeof text, "there is no user %.300s", name);
+    control_refuse(cl, "no-user", text);
+}
+
 static void ask(struct control_client *cl, const json_t *request, int (*run)(struct account_job *, struct index *))
 {
     const struct flow *f = control_env(cl)->flow;
@@ -141,7 +153,7 @@ static void ask(struct control_client *cl, const json_t *request, int (*run)(str
     struct question *q;
 
     if (user == NULL) {
-        control_refuse(cl, "not-found", name != NULL ? "there is no such user" : "a user's name is wanted");
+        refuse_user(cl, name);
         return;
     }
     q = mem_zero(sizeof *q);

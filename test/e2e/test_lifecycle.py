@@ -298,7 +298,12 @@ def test_usage(t):
         assert run(*command.split(), "--help").returncode == 0, command
     assert run("serv").returncode == 64 and "serve" in run("serv").stderr
     assert run().returncode == 64
-    assert run("check", "--config", "/nowhere/facteur.yaml").returncode in (66, 78)
+    assert run("--version").stdout == run("version").stdout
+    for command in ("check", "serve", "status"):
+        done = run(command, "--config", "/nowhere/facteur.yaml")
+        assert done.returncode == 66 and "--config FILE" in done.stderr, done
+    assert "--config" not in run("help", "version").stdout + run("help", "tls", "self-signed").stdout
+    assert "--socket" not in run("help", "check").stdout and "--socket" in run("help", "queue", "list").stdout
 
 
 def test_configurations_in_the_readme(t):

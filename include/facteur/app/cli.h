@@ -25,6 +25,9 @@ struct cli_option {
     const char *text;  /* one line of help */
 };
 
+/* A running server, one if there is one, only the policy, or nothing: so --config and --socket mean something or not. */
+enum cli_needs { CLI_SERVER, CLI_TELLS, CLI_POLICY, CLI_NOTHING };
+
 struct cli_command {
     const char *name;      /* one word, or two: "queue list" */
     const char *arguments; /* as the usage line shows them, "" for none */
@@ -33,6 +36,7 @@ struct cli_command {
     const char *text;      /* paragraphs of the command's own help, or NULL */
     const struct cli_option *options;
     int (*run)(struct cli *c); /* returns a code of sysexits.h */
+    enum cli_needs needs;
 };
 
 /* A parsed command line. */

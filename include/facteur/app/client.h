@@ -18,7 +18,7 @@ int client_open(const char *path, struct client **ret, struct err *e) MUST_USE;
 void client_close(struct client **c); /* NULL is fine */
 
 /* Sends the request (whose reference it takes) and waits. *ret is a new reference to an answer with "ok": true; an
- * answer with false is an error with its text: -EINVAL bad-request, -ENOENT not-found, -EBUSY busy,
+ * answer with false is an error with its text: -EINVAL bad-request, -ENOENT not-found, -ESRCH no-user, -EBUSY busy,
  * -EBADMSG damaged, -EIO failed. -EPROTO: that was no answer. */
 int client_call(struct client *c, json_t *request, json_t **ret, struct err *e) MUST_USE;
 

@@ -54,7 +54,7 @@ int control_new(const struct control_env *env, const char *path, struct control 
 void control_close(struct control **c);
 
 /* The requests; every answer has "ok": true, or false with "error" (for a person) and "code" (for a program: one of
- * bad-request, not-found, busy, damaged, config, failed).
+ * bad-request, not-found, no-user, busy, damaged, config, failed).
  *   {"do": "status"}                                     → "status": {…}
  *   {"do": "reload"}                                     → "loaded": true or false, "messages": "…"
  *   {"do": "queue-list", "after": ID?, "max": N?}        → "messages": […], "next": ID when there are more;
