@@ -54,6 +54,8 @@ struct maildirs {
 
 /* Makes what is missing, opens tmp/ and new/, and holds the mailbox until it is released. */
 int opened_acquire(struct maildirs *m, const char *user, struct opened **ret, struct err *e) MUST_USE;
+/* Words for the error r; returns r. `what` is "open". */
+int opened_refused(const char *user, const char *what, int r, struct err *e);
 void opened_release(struct maildirs *m, struct opened **box);
 void opened_stale(struct maildirs *m, struct opened *box); /* its directories are not what they were */
 

@@ -75,12 +75,12 @@ int opened_measure(struct maildirs *m, struct opened *box, int64_t max_age_ms, s
         return 0;
     root = opened_dir(m, box->user, "");
     if (root < 0)
-        return err_set(e, root, "open the mailbox of %s: %s", box->user, err_text(root));
+        return opened_refused(box->user, "open", root, e);
     measure_folder(root, ".", &w);
     r = dir_each(root, measure_entry, &w);
     (void)sys->close(root);
     if (r < 0)
-        return err_set(e, r, "read the mailbox of %s: %s", box->user, err_text(r));
+        return opened_refused(box->user, "read", r, e);
     (void)pthread_mutex_lock(&m->lock);
     box->counted = true;
     box->counted_ms = clock_mono_ms();

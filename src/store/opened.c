@@ -247,6 +247,20 @@ static struct opened *find_or_add(struct maildirs *m, const char *user)
     return box;
 }
 
+int opened_refused(const char *user, const char *what, int r, struct err *e)
+{
+    struct buf path;
+    bool rights = r == -EACCES || r == -EPERM;
+
+    buf_init(&path, PATH_MAX_LEN);
+    if (maildir_path(user, &path) < 0)
+        buf_reset(&path);
+    (void)err_set(e, r, "%s the mailbox of %s: %s (%s in the state directory%s)", what, user, err_text(r),
+                  buf_cstr(&path), rights ? ": all in it must belong to facteur's user, chown -R it" : "");
+    buf_clear(&path);
+    return r;
+}
+
 int opened_acquire(struct maildirs *m, const char *user, struct opened **ret, struct err *e)
 {
     struct opened *box;
@@ -264,7 +278,7 @@ int opened_acquire(struct maildirs *m, const char *user, struct opened **ret, st
         box_free(m, box);
     }
     (void)pthread_mutex_unlock(&m->lock);
-    return r < 0 ? err_set(e, r, "open the mailbox of %s: %s", user, err_text(r)) : 0;
+    return r < 0 ? opened_refused(user, "open", r, e) : 0;
 }
 
 void opened_release(struct maildirs *m, struct opened **box)

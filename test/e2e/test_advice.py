@@ -5,7 +5,7 @@ import socket
 import subprocess
 import tempfile
 
-from lib import HOST, NOBODY, ORDINARY, Server, Skip, give, listener
+from lib import HOST, NOBODY, ORDINARY, Server, Skip, give, listener, message
 
 
 def serve(s, **who):
@@ -148,3 +148,18 @@ def test_a_directory_of_others_is_not_taken(t):
         process.terminate()
         process.stderr.read()
         assert process.wait() == 0
+
+
+def test_a_mailbox_of_somebody_else(t):
+    if not NOBODY:
+        raise Skip("needs root")
+    s = Server(t)
+    s.send(message())
+    s.wait_mail()
+    s.stop()
+    os.chown(os.path.join(s.maildir(), "tmp"), 0, 0)
+    s.start()
+    s.send(message())
+    s.wait_log(r'event=not-delivered .*Permission denied \(mail/example.org/anna/Maildir in the state directory: all in '
+               r"it must belong to facteur's user")
+    give(os.path.join(s.maildir(), "tmp"))
