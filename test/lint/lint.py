@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The lints that are no compiler's: each prints "file:line: message" for what it finds and then exits 1.
 
-    lint.py cards|banned|headers|format|cppcheck|tidy --source DIR [--build DIR] [--cc CC] [--layer NAME]
+    lint.py cards|banned|headers|events|format|cppcheck|tidy --source DIR [--build DIR] [--cc CC] [--layer NAME]
 
 Exit status 77 means: the tool for it is missing or of another version (ctest then says "Skipped").
 """
@@ -171,11 +171,50 @@ def lint_tidy(args):
     return bad
 
 
+def logged_events(path):
+    """(line, name) of every event that a file logs. Where the name is no literal it comes from a table `events` or from
+    the first argument of a function log_...() of the file."""
+    text = open(path, encoding="utf-8").read()
+    computed = False
+    for m in re.finditer(r'\bLOG\(\s*\w+\s*,\s*(?:"([^"]*)")?', text):
+        if m.group(1) is not None:
+            yield text.count("\n", 0, m.start()) + 1, m.group(1)
+        else:
+            computed = True
+    if computed:
+        for m in re.finditer(r'\bevents\[\w*\] = \{(.*?)\}|\blog_\w+\("([^"]+)"', text, re.S):
+            for name in re.findall(r'"([^"]+)"', m.group(1)) if m.group(1) else [m.group(2)]:
+                yield text.count("\n", 0, m.start()) + 1, name
+
+
+def lint_events(args):
+    """docs/operations.md explains every event of the log, in the first column of a table, and no other."""
+    page = os.path.join(args.source, "docs", "operations.md")
+    text = open(page, encoding="utf-8").read()
+    begin = text.find("## Log\n")
+    told, bad = {}, 0
+    for row in re.finditer(r"^\| (`[^|]*) \|", text[begin:text.find("\n## ", begin)], re.M):
+        for name in re.findall(r"`([^`]+)`", row.group(1)):
+            told[name] = text.count("\n", 0, begin + row.start()) + 1
+    logged = {}
+    for path in files(args.source, ["src"], (".c",)):
+        for line, name in logged_events(path):
+            logged[name] = True
+            if name not in told:
+                say(args.source, path, line, 'docs/operations.md does not explain the event "%s"' % name)
+                bad += 1
+    for name in told.keys() - logged.keys():
+        say(args.source, page, told[name], 'nothing logs "%s"' % name)
+        bad += 1
+    return bad
+
+
 def self_test():
     """Each rule finds what it is for: without this, a lint that finds nothing ever would look like clean code."""
     with tempfile.TemporaryDirectory() as top:
         os.makedirs(os.path.join(top, "include/facteur/base"))
         os.makedirs(os.path.join(top, "src/base"))
+        os.makedirs(os.path.join(top, "docs"))
         for path, text, lint, count in (
             ("include/facteur/base/a.h", "/* nothing */\n", lint_cards, 7),
             ("include/facteur/base/a.h",
@@ -185,6 +224,10 @@ def self_test():
             ("src/base/a.c", "strcpy (a, b);\natoi(x); malloc(3);\n", lint_banned, 3),
             ("src/base/a.c", 'f("SELECT x FROM y WHERE z = %s", z);\n', lint_banned, 1),
             ("include/facteur/base/a.h", "size_t f(void);\n", lint_headers, 1),
+            ("docs/operations.md", "## Log\n\n| `old`, `new` | x |\n\n## End\n| `else` | x |\n", lint_events, 2),
+            ("src/base/a.c", 'LOG(INFO, "new", 1);\nLOG(INFO,\n "older");\n', lint_events, 2),
+            ("src/base/a.c", 'LOG(INFO, event);\nlog_it("new", x);\nconst char *events[] = { [A] = "old" };\n',
+             lint_events, 0),
         ):
             with open(os.path.join(top, path), "w", encoding="utf-8") as out:
                 out.write(text)
@@ -196,7 +239,7 @@ def self_test():
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("lint", choices=["cards", "banned", "headers", "format", "cppcheck", "tidy", "self-test"])
+    parser.add_argument("lint", choices=["cards", "banned", "headers", "events", "format", "cppcheck", "tidy", "self-test"])
     parser.add_argument("--source", default=".")
     parser.add_argument("--build", default="build/debug")
     parser.add_argument("--cc", default="cc")
