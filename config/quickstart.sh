@@ -92,7 +92,7 @@ as_user() {
 sh "$here/config/install-packages.sh" build demo
 user=$(choose_user)
 
-say 'building (release)'
+say 'building (release): a minute or more the first time'
 (
     umask 022
     mkdir -p "$here/build"
@@ -230,6 +230,9 @@ until as_user "$BINARY" status --config "$CONFIG" >/dev/null 2>&1; do
     tries=$((tries + 1))
     if ! kill -0 "$PID" 2>/dev/null || [ $tries -gt 100 ]; then
         cat "$LOG" >&2
+        if grep -q 'in use' "$LOG"; then
+            die 'a port is taken: choose others with SMTP_PORT, SUBMISSION_PORT and so on (see --help)'
+        fi
         die 'facteur did not start'
     fi
     sleep 0.1
