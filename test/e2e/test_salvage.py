@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import time
 
-from lib import ANNA, Server, give, message, wait_until
+from lib import ANNA, NOBODY, give, message, wait_until
 from test_queue import attempted, stuck
 
 PAGE = 4096
@@ -122,6 +122,33 @@ def test_damaged_pages(t):
             assert len(after) > MESSAGES * 3 // 4, (kind, len(after))
     s.start()
     assert len(s.queue()) == len(after)
+
+
+def test_after_a_kill(t):
+    """What stands in the log counts, whatever became of the file below it; root does it with the server's rights."""
+    s = filled(t, 40)
+    s.start()
+    s.send(message("in the log"), to=["late@example.net"], sender=ANNA)
+    attempted(s, 1)
+    wait_until("the first attempt", lambda: "late@example.net" in s.log() and "relay-deferred" in s.log(own=True))
+    s.kill()
+    path = os.path.join(s.state, "queue.db")
+    with open(path + "-wal", "rb") as f:
+        log = f.read()
+    with open(path, "r+b") as f:
+        f.write(b"\0" * PAGE)
+    if NOBODY:
+        s.write(run_as=NOBODY.pw_name)
+        done = subprocess.run([s.binary, "queue", "salvage", "--config", s.file], capture_output=True, text=True)
+        said = done.stdout + done.stderr
+    else:
+        said = salvage(s)
+    assert "Saved: 41 messages" in said, said
+    with open(os.path.join(s.state, "queue.db.damaged-wal"), "rb") as f:
+        assert f.read() == log
+    assert {os.stat(os.path.join(s.state, n)).st_uid for n in os.listdir(s.state)} == {os.stat(s.state).st_uid}
+    s.start()
+    assert len(s.queue()) == 41
 
 
 def test_refused_with_the_words_that_help(t):
