@@ -104,8 +104,13 @@ static int check_rights(const struct cli *c, const struct config *config)
             warn(c, &config->run_as_at, "run_as: the user %s does not exist on this system", config->run_as);
         return EX_OK;
     }
-    if (code < 0) /* an ordinary user that starts it needs none */
-        return config->run_as != NULL ? cli_fail(c, EX_CONFIG, "%s", e.text) : EX_OK;
+    if (code < 0 && config->run_as != NULL)
+        return cli_fail(c, EX_CONFIG, "%s", e.text);
+    if (code < 0) { /* an ordinary user that starts it needs none */
+        warn(c, &(struct conf_place){ config->file, 1, 1 },
+             "root cannot start the server: there is no run_as and no user " PRIVS_DEFAULT_USER);
+        return EX_OK;
+    }
     worst = check_file(c, &user, config->file, (struct conf_place){ config->file, 1, 1 });
     for (const struct conf_file *f = config->files; f != NULL; f = f->next) {
         code = check_file(c, &user, f->path, f->at);

@@ -360,6 +360,11 @@ static int exit_code(int code)
     case -EACCES:
     case -EPERM:
         return EX_NOPERM;
+    case -ENOSPC:
+    case -EDQUOT:
+    case -EROFS:
+    case -EIO:
+        return EX_IOERR;
     default:
         return EX_CONFIG; /* F8: it starts only when it can write its queue */
     }

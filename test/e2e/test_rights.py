@@ -2,6 +2,7 @@
 import base64
 import fcntl
 import os
+import pwd
 import re
 import socket
 import subprocess
@@ -223,6 +224,11 @@ def test_check_with_the_rights_of_the_server(t):
     done = by_root(s, "check")
     line = next(i for i, text in enumerate(open(s.file), 1) if "nobody-of" in text)
     assert done.returncode == 78 and "facteur.yaml:%d:" % line in done.stderr and "does not exist" in done.stderr, done
+    s.write(run_as=None)
+    if "facteur" not in {user.pw_name for user in pwd.getpwall()}:
+        done = by_root(s, "check")
+        assert done.returncode == 0 and "warning: root cannot start the server" in done.stderr, done
+    s.write(run_as="nobody-of-that-name")
     done = s.run("check")  # who is not root becomes nobody
     assert "warning: run_as: the user nobody-of-that-name does not exist" in done.stderr, done
 
