@@ -13,6 +13,14 @@
 
 enum { PATH_ROOM = 4096 };
 
+int index_refused(const struct index *x, const char *folder, int r, struct err *e)
+{
+    bool rights = r == -EACCES || r == -EPERM;
+
+    return err_set(e, r, "open folder %s of %s: %s (%s/Maildir%s)", folder, x->user, err_text(r), x->where,
+                   rights ? ": all in it must belong to facteur's user, chown -R it" : "");
+}
+
 int index_root_open(struct index *x, struct err *e)
 {
     char path[PATH_ROOM];
@@ -20,7 +28,7 @@ int index_root_open(struct index *x, struct err *e)
     int fd = n < 0 || (size_t)n >= sizeof path ? -ENAMETOOLONG : sys_make_path(x->maildirs->state, path);
 
     if (fd < 0)
-        return err_set(e, fd, "open the Maildir of %s: %s", x->user, err_text(fd));
+        return index_refused(x, "INBOX", fd, e);
     if (x->root >= 0)
         (void)sys->close(x->root);
     x->root = fd;

@@ -216,7 +216,7 @@ int index_folder_dir(struct index *x, const struct folder *f, int *ret_fd, struc
     int fd = sys->openat(x->root, f->dir, O_RDONLY | O_DIRECTORY, 0);
 
     if (fd < 0)
-        return err_set(e, fd, "open folder %s of %s: %s", f->name, x->user, err_text(fd));
+        return index_refused(x, f->name, fd, e);
     *ret_fd = fd;
     return 0;
 }
@@ -263,7 +263,7 @@ static int open_places(struct index *x, struct folder *f, struct err *e)
         r = -errno;
     if (r < 0) {
         index_folder_close(f);
-        return err_set(e, r, "open folder %s of %s: %s", f->name, x->user, err_text(r));
+        return index_refused(x, f->name, r, e);
     }
     if (st.st_ino != f->base_mark.ino || st.st_dev != f->base_mark.dev) {
         f->base_mark = (struct dir_mark){ .dev = st.st_dev, .ino = st.st_ino };

@@ -422,6 +422,8 @@ void index_count(struct index *x, int64_t messages, int64_t octets);
 int index_wire_size(int dir, const char *name, uint64_t *ret) MUST_USE;
 
 int index_root_open(struct index *x, struct err *e) MUST_USE; /* anew: it may be another directory now */
+/* Words for a folder that cannot be opened; returns r. */
+int index_refused(const struct index *x, const char *folder, int r, struct err *e);
 
 /* --- offered by folders.c --- */
 

@@ -163,3 +163,9 @@ def test_a_mailbox_of_somebody_else(t):
     s.wait_log(r'event=not-delivered .*Permission denied \(mail/example.org/anna/Maildir in the state directory: all in '
                r"it must belong to facteur's user")
     give(os.path.join(s.maildir(), "tmp"))
+    os.chown(os.path.join(s.maildir(), "cur"), 0, 0)
+    os.chmod(os.path.join(s.maildir(), "cur"), 0o700)
+    done = s.run("mailbox", "list", "anna", check=False)
+    assert done.returncode != 0 and "Permission denied (%s: all in it must belong to facteur's user" % s.maildir() in \
+        done.stderr, done
+    give(os.path.join(s.maildir(), "cur"))
