@@ -5,6 +5,8 @@
 #include "facteur/base/mem.h"
 #include "facteur/flow/stages.h"
 
+#include <stdio.h>
+
 static void on_hold(void *owner, bool hold)
 {
     struct transaction *t = owner;
@@ -48,11 +50,13 @@ void transaction_free(struct transaction **t)
     if (dead == NULL)
         return;
     job_scope_abandon(&dead->jobs);
+    loop_defer_cancel(dead->flow->loop, &dead->rest);
     if (dead->committing != NULL)
         *dead->committing = NULL; /* the commit goes on and finds nobody to answer to */
     policy_targets_clear(&dead->now);
     header_clear(&dead->header);
     body_store_free(&dead->store);
+    map_clear(&dead->reached);
     arena_clear(&dead->arena);
     config_unref(&dead->config);
     mem_free(dead);
@@ -86,24 +90,23 @@ enum when transaction_mail(struct transaction *t, const struct smtp_mail *m, str
 
 /* --- RCPT --- */
 
-static bool same_target(const struct policy_target *a, const struct policy_target *b)
+/* A recipient that is reached twice (by an alias and by name, say) gets one copy. A mailbox and an address elsewhere are
+ * never the same; the local part of the latter is the other side's matter, with its case. */
+static bool is_reached(struct transaction *t, const struct policy_target *target)
 {
-    if (a->route != b->route)
-        return false;
-    if (a->route == ROUTE_LOCAL)
-        return strcmp(a->user->name, b->user->name) == 0;
-    return strcmp(a->address.local, b->address.local) == 0 && strcmp(a->address.domain, b->address.domain) == 0;
+    char key[LIMIT_LOCAL_PART + LIMIT_DOMAIN + 4];
+    const struct address *a = &target->address;
+    int n = snprintf(key, sizeof key, "%c%s@%s", target->route == ROUTE_LOCAL ? 'L' : 'R', a->local, a->domain);
+
+    return map_put(&t->reached, slice_make(key, (size_t)n), t) != NULL;
 }
 
-/* A recipient that is reached twice (by an alias and by name, say) gets one copy. */
 static void add_recipient(struct transaction *t, const struct policy_target *target)
 {
     struct transaction_recipient *r;
 
-    LIST_EACH (it, &t->recipients) {
-        if (same_target(&LIST_ENTRY(it, struct transaction_recipient, link)->target, target))
-            return;
-    }
+    if (is_reached(t, target))
+        return;
     r = arena_zero(&t->arena, sizeof *r);
     r->target = *target;
     r->notify = t->rcpt.notify;

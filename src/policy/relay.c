@@ -39,9 +39,17 @@ static bool is_new(struct expansion *x, const char *key)
     return map_put(&x->seen, slice_str(key), x) == NULL;
 }
 
+/* Room for one more of `size` octets behind `count` of them; it doubles. */
+static void *grown(void *items, size_t count, size_t size)
+{
+    bool full = (count & (count - 1)) == 0; /* also at 0 */
+
+    return full ? mem_resize(items, (count > 0 ? 2 * count : 1) * size) : items;
+}
+
 static void wait_for(struct expansion *x, const struct address *address, unsigned depth)
 {
-    x->pending = mem_resize(x->pending, (x->count + 1) * sizeof *x->pending);
+    x->pending = grown(x->pending, x->count, sizeof *x->pending);
     x->pending[x->count++] = (struct pending){ *address, depth };
 }
 
@@ -50,7 +58,7 @@ static void add_target(struct expansion *x, enum policy_route route, const struc
 {
     struct policy_targets *t = &x->targets;
 
-    t->items = mem_resize(t->items, (t->count + 1) * sizeof *t->items);
+    t->items = grown(t->items, t->count, sizeof *t->items);
     t->items[t->count++] = (struct policy_target){ route, user, *address };
 }
 

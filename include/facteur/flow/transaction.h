@@ -9,8 +9,10 @@
 #define FACTEUR_FLOW_TRANSACTION_H
 
 #include "facteur/base/arena.h"
+#include "facteur/base/map.h"
 #include "facteur/flow/body_store.h"
 #include "facteur/flow/client.h"
+#include "facteur/io/loop.h"
 #include "facteur/mail/header.h"
 #include "facteur/mail/sink.h"
 #include "facteur/policy/relay.h"
@@ -44,6 +46,7 @@ struct transaction {
     struct smtp_mail mail;
     const char *sender; /* canonical text, "" for the null reverse-path */
     struct link recipients;
+    struct map reached;         /* where each of them goes: nobody gets two copies */
     uint32_t count;             /* of recipients after expansion */
     uint32_t accepted;          /* RCPT commands that were accepted */
     const char *only_recipient; /* as said by the client, while there is one; else NULL: for the "for" clause */
@@ -61,6 +64,7 @@ struct transaction {
     const struct stage *stage;
     void (*after_stages)(struct transaction *t, struct verdict *v);
     struct job_scope jobs;
+    struct deferred rest;
     bool finished;                   /* the commit has ended: there is nothing more to be had from it */
     struct transaction **committing; /* where the commit under way keeps its pointer to this; else NULL */
 };

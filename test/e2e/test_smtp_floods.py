@@ -1,0 +1,43 @@
+"""What a client may cost that says much, or says the same again and again."""
+import os
+
+from lib import DOMAIN, Server, want
+
+MANY = 1000
+CROWD = "crowd@" + DOMAIN
+
+
+def worked(s):
+    """Seconds of processor time that the server has used."""
+    with open("/proc/%d/stat" % s.process.pid, encoding="ascii") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def with_large_alias(t):
+    return Server(t, {"domains": {DOMAIN: {"aliases": {"crowd": ["u%d@example.net" % i for i in range(MANY)]}}}})
+
+
+def test_one_large_alias_again_and_again(t):
+    s = with_large_alias(t)
+    before = worked(s)
+    with s.connect() as c:
+        c.ehlo()
+        c.raw(b"MAIL FROM:<x@example.net>\r\n" + b"RCPT TO:<%s>\r\n" % CROWD.encode() * 100)
+        for _ in range(101):
+            want(c.read(), 250)
+    took = worked(s) - before
+    assert took < 5, "%.2f s for 100 times the same recipient" % took
+    longest = s.json("status")["stalls"]["longest_us"] / 1e6
+    assert longest < took / 3, "%.2f s of these %.2f s in one turn of the loop" % (longest, took)
+
+
+def test_many_recipients_and_many_delivered_to(t):
+    s = with_large_alias(t)
+    before = worked(s)
+    with s.connect() as c:
+        c.ehlo()
+        fields = "".join("Delivered-To: someone.else.%d@example.net\r\n" % i for i in range(9990))
+        want(c.transaction("x@example.net", [CROWD], (fields + "\r\nno author\r\n").encode(), 554), 554, "5.6.0")
+    took = worked(s) - before
+    assert took < 0.4, "%.2f s for a header" % took
