@@ -287,10 +287,10 @@ static const struct field limits_fields[] = {
       .meaning = "Received fields above which a message is taken for looping; RFC 5321 asks for at least 100." },
     { "memory", &type_size, AT(limits.memory), .preset = "64 MiB", RANGE(4 * MIB, 64 * GIB), .example = "256 MiB",
       .meaning =
-          "Octets of message bodies in memory, above which new mail is refused for the time being (452). Half as many "
-          "may wait for IMAP clients that do not read; one user's connections have at most half of what is left of "
-          "them. Then answers come in smaller pieces and wait their turn, and a command that has waited for 30 "
-          "seconds is refused (NO [LIMIT])." },
+          "Octets of message headers and bodies in memory, above which new mail is refused for the time being (452). "
+          "Half as many may wait for IMAP clients that do not read; one user's connections have at most half of what "
+          "is left of them. Then answers come in smaller pieces and wait their turn, and a command that has waited "
+          "for 30 seconds is refused (NO [LIMIT])." },
     { "imap_line_length", &type_size, AT(limits.imap_line_length), .preset = "64 KiB", RANGE(8 * KIB, 16 * MIB),
       .example = "1 MiB", .meaning = "Octets of an IMAP command with its literals (8 KiB before login)." },
     { "search_depth", &type_count, AT(limits.search_depth), .preset = "64", RANGE(2, 64), .example = "16",

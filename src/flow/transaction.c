@@ -54,7 +54,7 @@ void transaction_free(struct transaction **t)
     if (dead->committing != NULL)
         *dead->committing = NULL; /* the commit goes on and finds nobody to answer to */
     policy_targets_clear(&dead->now);
-    header_clear(&dead->header);
+    transaction_clear_header(dead);
     body_store_free(&dead->store);
     map_clear(&dead->reached);
     arena_clear(&dead->arena);

@@ -7,7 +7,7 @@
 #include "facteur/flow/stages.h"
 #include "facteur/mail/trace.h"
 
-enum { PRELUDE_MAX = 8 * 1024 };
+enum { PRELUDE_MAX = 8 * 1024, HEADER_LONG = 64 * 1024 };
 
 static uint64_t count_lines(struct slice s)
 {
@@ -122,6 +122,20 @@ static int keep_header(struct transaction *t)
     return code;
 }
 
+/* A header under way is memory like a body, so that sessions that send long ones are bounded together. */
+static void count_header(struct transaction *t)
+{
+    t->flow->body_octets -= t->header_octets;
+    t->header_octets = t->header.text.cap;
+    t->flow->body_octets += t->header_octets;
+}
+
+void transaction_clear_header(struct transaction *t)
+{
+    header_clear(&t->header);
+    count_header(t);
+}
+
 static int header_ended(struct transaction *t)
 {
     int code = 0;
@@ -130,15 +144,39 @@ static int header_ended(struct transaction *t)
     (void)stages_run(t, stages_header, &t->header_verdict, NULL); /* header stages never wait */
     if (verdict_is_ok(&t->header_verdict))
         code = keep_header(t);
-    header_clear(&t->header);
+    transaction_clear_header(t);
     return code;
 }
 
-static void refuse_header(struct transaction *t)
+static void refuse_header(struct transaction *t, const struct verdict *v)
 {
     t->header_done = true;
-    t->header_verdict = verdict_by(verdict_make(552, "5.3.4", "The header is too large"), "header-size", 0);
-    header_clear(&t->header);
+    t->header_verdict = *v;
+    transaction_clear_header(t);
+}
+
+static void refuse_large_header(struct transaction *t)
+{
+    struct verdict v = verdict_by(verdict_make(552, "5.3.4", "The header is too large"), "header-size", 0);
+
+    refuse_header(t, &v);
+}
+
+/* False: there is no memory for more of it now. Long headers, which hardly anybody sends, have half of it, so that they
+ * do not keep out the others. */
+static bool has_room(struct transaction *t)
+{
+    uint64_t most = t->config->limits.memory;
+    struct verdict v;
+
+    count_header(t);
+    if (t->header_octets > HEADER_LONG)
+        most /= 2;
+    if (t->flow->body_octets < most)
+        return true;
+    v = verdict_by(verdict_make(452, "4.3.1", "Too many messages under way; try again later"), "limits.memory", 0);
+    refuse_header(t, &v);
+    return false;
 }
 
 int transaction_end_header(struct transaction *t)
@@ -147,7 +185,7 @@ int transaction_end_header(struct transaction *t)
         return 0;
     if (header_end(&t->header) == 0)
         return header_ended(t);
-    refuse_header(t);
+    refuse_large_header(t);
     return 0;
 }
 
@@ -157,9 +195,11 @@ static int push_header(struct transaction *t, struct slice *in)
     int r = header_push(&t->header, *in, &used);
 
     if (r < 0) {
-        refuse_header(t);
+        refuse_large_header(t);
         return 0;
     }
+    if (r == MORE && !has_room(t))
+        return 0;
     *in = slice_skip(*in, used);
     return r == DONE ? header_ended(t) : 0;
 }

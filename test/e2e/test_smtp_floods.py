@@ -1,7 +1,7 @@
 """What a client may cost that says much, or says the same again and again."""
 import os
 
-from lib import DOMAIN, Server, want
+from lib import ANNA, DOMAIN, Server, message, want
 
 MANY = 1000
 CROWD = "crowd@" + DOMAIN
@@ -41,3 +41,27 @@ def test_many_recipients_and_many_delivered_to(t):
         want(c.transaction("x@example.net", [CROWD], (fields + "\r\nno author\r\n").encode(), 554), 554, "5.6.0")
     took = worked(s) - before
     assert took < 0.4, "%.2f s for a header" % took
+
+
+def test_headers_count_as_memory(t):
+    """Sessions that stay in the middle of a header of a megabyte: together they have half of limits.memory, and others
+    go on."""
+    s = Server(t, {"limits": {"memory": "4 MiB"}})
+    field = "X-Long: " + "x" * 990 + "\r\n"
+    held = [s.connect() for _ in range(20)]
+    for c in held:
+        c.ehlo()
+        c.cmd("MAIL FROM:<x@example.net>", 250)
+        c.cmd("RCPT TO:<%s>" % ANNA, 250)
+        c.cmd("DATA", 354)
+        c.raw(field.encode() * 900)
+    s.send(message("in between"))
+    s.wait_mail()
+    codes = []
+    for c in held:
+        c.raw(b"\r\n.\r\n")
+        codes.append(c.read().code)
+        c.close()
+    assert codes.count(452) > 12 and set(codes) <= {452, 554}, codes  # 554: no author
+    s.send(message("afterwards", more=field * 900))
+    s.wait_mail(count=2)
