@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-enum { MANY_TARGETS = 100 };
+enum { MANY_TARGETS = 100, AUTHORS_MAX = 10 };
 
 /* --- running a table --- */
 
@@ -303,20 +303,30 @@ static enum stage_result check_author(struct transaction *t, struct verdict *v)
     return STAGE_REFUSE;
 }
 
+/* All of them: a mail program shows the second author as readily as the first. */
+static bool authors_belong(const struct transaction *t, const struct header_field *from)
+{
+    struct address authors[AUTHORS_MAX];
+    struct buf value;
+    int n;
+
+    buf_init(&value, LIMIT_HEADER_FIELD);
+    n = header_value(from, &value) < 0 ? -EINVAL : header_addresses(buf_slice(&value), authors, AUTHORS_MAX);
+    buf_clear(&value);
+    if (n < 1 || n > AUTHORS_MAX)
+        return false;
+    for (int i = 0; i < n; i++)
+        if (!policy_sender_belongs(t->config, t->client->user, &authors[i]))
+            return false;
+    return true;
+}
+
 /* S48: what the reader sees as author belongs to the login, as the reverse-path does. */
 static enum stage_result check_author_rights(struct transaction *t, struct verdict *v)
 {
     const struct header_field *from = header_find(&t->header, "From", 0);
-    struct address author;
-    struct buf value;
-    int n;
 
-    if (t->client->user == NULL || from == NULL)
-        return STAGE_CONTINUE;
-    buf_init(&value, LIMIT_HEADER_FIELD);
-    n = header_value(from, &value) < 0 ? -EINVAL : header_addresses(buf_slice(&value), &author, 1);
-    buf_clear(&value);
-    if (n >= 1 && policy_sender_belongs(t->config, t->client->user, &author))
+    if (t->client->user == NULL || from == NULL || authors_belong(t, from))
         return STAGE_CONTINUE;
     *v = verdict_make(553, "5.7.1", "The From field does not belong to the account you are logged in as");
     return STAGE_REFUSE;

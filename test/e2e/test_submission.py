@@ -100,6 +100,17 @@ def test_submission_wants_a_login_and_ones_own_address(t):
         want(c.transaction(ANNA, [BERT], message(sender=BERT), 553), 553, "5.7.1")
 
 
+def test_every_author_belongs_to_the_login(t):
+    s = Server(t, {"users": {BERT: {"senders": ["@example.com"]}}})
+    with s.submit() as c:
+        for authors in ("<%s>, The Boss <%s>" % (ANNA, BERT), "<%s>, <info@%s>, <%s>" % (ANNA, DOMAIN, BERT),
+                        "us: <%s>, <%s>;" % (ANNA, BERT), ", ".join(["<%s>" % ANNA] * 11)):
+            want(c.transaction(ANNA, [BERT], ("From: %s\r\n\r\nhi\r\n" % authors).encode(), 553), 553, "5.7.1")
+        c.transaction(ANNA, [BERT], ("From: <%s>, <info@%s>\r\n\r\nhi\r\n" % (ANNA, DOMAIN)).encode())
+    with s.submit(BERT) as c:
+        c.transaction(BERT, [BERT], ("From: <%s>, <a@example.com>\r\n\r\nhi\r\n" % BERT).encode())
+
+
 def test_missing_fields_are_added_on_submission_alone(t):
     s = Server(t)
     with s.submit() as c:
