@@ -280,7 +280,8 @@ static const struct field limits_fields[] = {
     { "rate_exempt", &type_networks, AT(limits.rate_exempt), .preset = "[127.0.0.0/8, ::1]", .example = "[10.0.0.0/8]",
       .meaning = "Networks that the limits per address do not count for." },
     { "commands", &type_count, AT(limits.commands), .preset = "50", RANGE(10, 100000), .example = "100",
-      .meaning = "Commands of a connection that are no part of a mail transaction." },
+      .meaning = "Commands of a connection that are no part of a mail transaction, until it is closed; twenty times as "
+                 "many may be refused for the time being (4xx)." },
     { "errors", &type_count, AT(limits.errors), .preset = "10", RANGE(1, 1000), .example = "20",
       .meaning = "Errors after which a connection is closed." },
     { "hops", &type_count, AT(limits.hops), .preset = "100", RANGE(10, 1000), .example = "50",

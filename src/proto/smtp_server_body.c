@@ -38,6 +38,7 @@ void smtp_commit_decided(struct smtp_server *s, const struct verdict *v)
     smtp_go(s, SMTP_READY);
     if (verdict_is_ok(v)) {
         s->errors = 0;
+        s->deferrals = 0;
         s->idle_commands = 0;
     }
     smtp_say(s, v);
@@ -196,6 +197,8 @@ void smtp_cmd_bdat(struct smtp_server *s, struct slice arg)
         smtp_swallow_chunk(s, arg);
         return;
     }
+    if (octets == 0 && !last && smtp_is_idling(s))
+        return;
     s->tx->chunk = octets;
     s->tx->last = last;
     if (s->state == SMTP_BDAT)

@@ -125,8 +125,8 @@ static bool is_refused(struct smtp_server *s, const struct smtp_command *c, stru
         smtp_reply(s, 501, "5.5.4", "This command takes no argument");
     else if ((c->needs & LOGIN) != 0 && s->options.submission && s->login == NULL)
         smtp_reply(s, 530, "5.7.0", "Authentication required");
-    else if ((c->needs & IDLE) != 0 && s->options.commands > 0 && ++s->idle_commands > s->options.commands)
-        smtp_reply(s, 421, "4.7.0", "Too many commands without a message, closing");
+    else if ((c->needs & IDLE) != 0 && smtp_is_idling(s))
+        return true;
     else if (smtp_talks_ahead(s))
         smtp_say_talked_ahead(s);
     else
@@ -347,7 +347,6 @@ static void cmd_rcpt(struct smtp_server *s, struct slice arg)
     if (smtp_parse_rcpt(arg, s->tx->mail.utf8, &s->tx->rcpt, &v) < 0) {
         smtp_say(s, &v);
     } else if (s->options.recipients > 0 && s->tx->recipients >= s->options.recipients) {
-        s->idle_commands++;
         smtp_reply(s, 452, "4.5.3", "Too many recipients");
     } else {
         smtp_decide(s, s->host->ask_rcpt(s->world, &s->tx->rcpt, &v), &v, rcpt_decided);

@@ -23,9 +23,10 @@ enum smtp_state {
 
 enum {
     INPUT_MAX =
-        LIMIT_SASL_LINE + 64 * 1024,   /* an unfinished line, and one read of the stream while an answer is owed */
-    DRAIN_MIN = 1024 * 1024,           /* octets swallowed behind a refusal when the message limit is lower */
-    DRAIN_UNLIMITED = 64 * 1024 * 1024 /* … and when there is no limit */
+        LIMIT_SASL_LINE + 64 * 1024,    /* an unfinished line, and one read of the stream while an answer is owed */
+    DRAIN_MIN = 1024 * 1024,            /* octets swallowed behind a refusal when the message limit is lower */
+    DRAIN_UNLIMITED = 64 * 1024 * 1024, /* … and when there is no limit */
+    DEFERRALS_A_COMMAND = 20            /* 4xx replies for each of options.commands */
 };
 
 struct smtp_tx {
@@ -83,7 +84,7 @@ struct smtp_server {
     enum smtp_phase phase;
     uint64_t drain;  /* octets to swallow */
     bool drain_over; /* … and then end it */
-    unsigned errors, idle_commands, auth_failures;
+    unsigned errors, deferrals, idle_commands, auth_failures;
 };
 
 /* smtp_server.c */
@@ -117,6 +118,7 @@ smtp_continuation smtp_commit_decided;
 /* smtp_server_reply.c */
 void smtp_reply(struct smtp_server *s, int code, const char *enhanced, const char *text);
 void smtp_say(struct smtp_server *s, const struct verdict *v);
+bool smtp_is_idling(struct smtp_server *s); /* counts a command that brings no mail on; true: one too many, and said */
 void smtp_say_talked_ahead(struct smtp_server *s);
 void smtp_put(struct smtp_server *s, const char *text, size_t n); /* raw */
 void smtp_flush(struct smtp_server *s);

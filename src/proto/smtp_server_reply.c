@@ -40,6 +40,14 @@ void smtp_reply(struct smtp_server *s, int code, const char *enhanced, const cha
     smtp_say(s, &v);
 }
 
+/* A refusal for now counts less than an error: a list with more recipients than are taken at once gets hundreds. */
+static bool is_one_too_many(struct smtp_server *s, int code)
+{
+    if (code < 500)
+        return s->options.commands > 0 && ++s->deferrals > s->options.commands * DEFERRALS_A_COMMAND;
+    return s->options.errors > 0 && ++s->errors >= s->options.errors;
+}
+
 void smtp_say(struct smtp_server *s, const struct verdict *v)
 {
     put_line(s, v->code, v->enhanced, v->text);
@@ -47,9 +55,16 @@ void smtp_say(struct smtp_server *s, const struct verdict *v)
     if (v->code < 400)
         return;
     s->host->refused(s->world, v, s->line);
-    if (v->code < 500 || s->ending || s->options.errors == 0 || ++s->errors < s->options.errors)
-        return;
-    smtp_reply(s, 421, "4.7.0", "Too many errors, closing");
+    if (!s->ending && is_one_too_many(s, v->code))
+        smtp_reply(s, 421, "4.7.0", "Too many errors, closing");
+}
+
+bool smtp_is_idling(struct smtp_server *s)
+{
+    if (s->options.commands == 0 || ++s->idle_commands <= s->options.commands)
+        return false;
+    smtp_reply(s, 421, "4.7.0", "Too many commands without a message, closing");
+    return true;
 }
 
 void smtp_say_talked_ahead(struct smtp_server *s)

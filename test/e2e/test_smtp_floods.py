@@ -65,3 +65,45 @@ def test_headers_count_as_memory(t):
     assert codes.count(452) > 12 and set(codes) <= {452, 554}, codes  # 554: no author
     s.send(message("afterwards", more=field * 900))
     s.wait_mail(count=2)
+
+
+def until_421(c, command, count):
+    """The codes of as many replies to it as come, all sent at once."""
+    codes = []
+    try:
+        c.raw((command + "\r\n").encode() * count)
+        while len(codes) < count:
+            codes.append(c.read().code)
+    except (EOFError, ConnectionError):
+        pass
+    return codes
+
+
+def test_refusals_for_now_end(t):
+    """A29. RFC 5321 4.5.3.1.10: a client with some hundred recipients too many is served all the same."""
+    s = Server(t, {"limits": {"recipients": 3, "message_rate": 2, "rate_exempt": []}})
+    with s.connect() as c:
+        c.ehlo()
+        c.cmd("MAIL FROM:<x@example.net>", 250)
+        codes = until_421(c, "RCPT TO:<%s>" % ANNA, 900)
+        assert codes == [250] * 3 + [452] * 897, codes
+        c.data(message())
+    with s.connect() as c:
+        c.ehlo()
+        c.cmd("MAIL FROM:<x@example.net>", 250)
+        codes = until_421(c, "RCPT TO:<%s>" % ANNA, 3000)
+        assert codes == [250] * 3 + [452] * 1001 + [421], (len(codes), codes[-2:])
+    with s.connect() as c:
+        c.ehlo()
+        codes = until_421(c, "MAIL FROM:<x@example.net>", 3000)
+        assert codes == [450] * 1001 + [421], (len(codes), codes[-2:])
+
+
+def test_empty_chunks_end(t):
+    s = Server(t)
+    with s.connect() as c:
+        c.ehlo()
+        c.cmd("MAIL FROM:<x@example.net>", 250)
+        c.cmd("RCPT TO:<%s>" % ANNA, 250)
+        codes = until_421(c, "BDAT 0", 3000)
+        assert codes == [250] * 49 + [421], (len(codes), codes[-2:])  # EHLO was the first of 50

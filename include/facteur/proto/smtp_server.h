@@ -70,8 +70,9 @@ struct smtp_server_options {
     unsigned recipients;         /* 0 in any of these: no limit */
     unsigned line_length;        /* octets of a body line with CRLF */
     unsigned errors;             /* 5xx replies until 421, counted from the last accepted message */
-    unsigned commands;           /* commands that bring no mail on (NOOP, RSET, EHLO …) until 421, counted likewise */
-    unsigned auth_failures;      /* until 421 */
+    unsigned commands;      /* commands that bring no mail on (NOOP, RSET, EHLO …) until 421, counted likewise; 20
+                                    times as many 4xx replies */
+    unsigned auth_failures; /* until 421 */
 };
 
 struct smtp_server *smtp_server_new(const struct smtp_server_options *options, const struct smtp_host *host,
