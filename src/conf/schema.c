@@ -325,7 +325,8 @@ static const struct field timeouts_fields[] = {
     TIMEOUT(command, "5m", HOUR, "2m", "A client's next command, complete."),
     TIMEOUT(data, "5m", HOUR, "3m", "The next part of a message."),
     { "data_rate", &type_count, AT(limits.timeout.data_rate), .preset = "500", RANGE(0, 1048576), .example = "0",
-      .meaning = "Octets a second that a message must come with, over a minute; 0: no limit." },
+      .meaning = "Octets a second that a message must come with, over each minute in which it comes; 0: no limit. "
+                 "Silences of half a minute and more are no part of that, and may last `data` together." },
     TIMEOUT(tls, "30s", HOUR, "10s", "A TLS handshake."),
     TIMEOUT(login, "1m", HOUR, "30s", "IMAP, POP3: a client's login."),
     TIMEOUT(imap, "30m", DAY, "1h", "IMAP: a client's next command, also in IDLE; RFC 9051 asks for 30 minutes."),

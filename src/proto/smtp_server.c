@@ -205,7 +205,7 @@ static void tell_phase(struct smtp_server *s)
         phase = SMTP_PHASE_OURS;
     else if (s->take == NULL)
         phase = SMTP_PHASE_TLS;
-    else if (s->take == smtp_take_body || s->take == take_drain)
+    else if (s->take == smtp_take_body || s->take == take_drain || s->state == SMTP_BDAT)
         phase = SMTP_PHASE_DATA;
     else if (s->state == SMTP_START)
         phase = SMTP_PHASE_GREETING;

@@ -3,17 +3,16 @@
 #include "facteur/base/log.h"
 #include "facteur/flow/transaction.h"
 #include "facteur/service/login.h"
+#include "facteur/service/pace.h"
 
 #include <stdio.h>
-
-enum { RATE_LOOK_MS = 60 * 1000 };
 
 struct smtp_session {
     struct peer peer; /* first */
     struct smtp_server *proto;
     struct transaction *tx; /* from MAIL to its end; or NULL */
     enum smtp_phase phase;
-    uint64_t octets_in; /* of the body, since the last look at the rate */
+    struct pace pace; /* of the message that comes */
 };
 
 static struct smtp_session *session_of(const struct peer *p)
@@ -23,38 +22,27 @@ static struct smtp_session *session_of(const struct peer *p)
 
 /* --- deadlines --- */
 
-static int64_t data_look_ms(const struct smtp_session *s)
-{
-    int64_t ms = s->peer.config->limits.timeout.data;
-
-    return ms < RATE_LOOK_MS ? ms : RATE_LOOK_MS;
-}
-
-static bool data_is_slow(struct smtp_session *s)
-{
-    uint64_t least = (uint64_t)s->peer.config->limits.timeout.data_rate * (uint64_t)data_look_ms(s) / 1000;
-    uint64_t got = s->octets_in;
-
-    s->octets_in = 0;
-    return got == 0 || got < least;
-}
-
 static void host_phase(void *world, enum smtp_phase phase)
 {
     struct smtp_session *s = world;
     const struct conf_limits *limits = &s->peer.config->limits;
+    bool resumes = s->phase != phase; /* and does not come from one chunk to the next */
+    int64_t wait;
 
     s->phase = phase;
-    s->octets_in = 0;
     switch (phase) {
     case SMTP_PHASE_GREETING:
         peer_deadline(&s->peer, limits->timeout.greeting);
         break;
     case SMTP_PHASE_COMMAND:
+        pace_begin(&s->pace);
         peer_deadline(&s->peer, limits->timeout.command);
         break;
     case SMTP_PHASE_DATA:
-        peer_deadline(&s->peer, data_look_ms(s));
+        if (resumes)
+            pace_resume(&s->pace);
+        wait = pace_look(&s->pace, limits);
+        peer_deadline(&s->peer, wait > 0 ? wait : 1);
         break;
     case SMTP_PHASE_TLS:
         break; /* peer_start_tls has set it */
@@ -261,7 +249,8 @@ static void on_feed(struct peer *p, struct slice octets)
 {
     struct smtp_session *s = session_of(p);
 
-    s->octets_in += octets.n;
+    if (s->phase == SMTP_PHASE_DATA)
+        pace_came(&s->pace, &p->config->limits, octets.n);
     smtp_server_feed(s->proto, octets);
 }
 
@@ -282,8 +271,10 @@ static void on_timeout(struct peer *p)
 {
     struct smtp_session *s = session_of(p);
 
-    if (s->phase == SMTP_PHASE_DATA && !data_is_slow(s)) {
-        peer_deadline(p, data_look_ms(s));
+    int64_t wait = s->phase == SMTP_PHASE_DATA ? pace_look(&s->pace, &p->config->limits) : 0;
+
+    if (wait > 0) {
+        peer_deadline(p, wait);
         return;
     }
     peer_log_timeout(p);

@@ -48,6 +48,32 @@ def test_dripping_clients_are_let_go(t):
             pass
 
 
+def test_dripping_chunks_are_let_go(t):
+    """A54: the rate is that of the message, however many chunks it comes in."""
+    s = Server(t, {"limits": {"timeouts": dict(SHORT, data="2s", command="60s")}})
+    with s.connect() as c:
+        c.ehlo()
+        c.cmd("MAIL FROM:<x@example.net>", 250)
+        c.cmd("RCPT TO:<%s>" % ANNA, 250)
+        started = time.monotonic()
+        try:
+            while time.monotonic() - started < 15:
+                c.raw(b"BDAT 1\r\nx")
+                c.read(250)
+                time.sleep(0.2)
+            raise AssertionError("still open")
+        except (ConnectionError, EOFError, AssertionError) as e:
+            assert "421 4.4.2" in str(e) or not isinstance(e, AssertionError), e
+    with s.connect() as c:  # silence between two chunks
+        c.ehlo()
+        c.cmd("MAIL FROM:<x@example.net>", 250)
+        c.cmd("RCPT TO:<%s>" % ANNA, 250)
+        c.raw(b"BDAT 1\r\nx")
+        c.read(250)
+        closes(c)
+        assert b"421 4.4.2" in c.buffer, c.buffer
+
+
 def test_connections_per_address(t):
     s = Server(t, {"limits": {"connections_per_address": 3, "rate_exempt": []}})
     open_ones = [s.connect() for _ in range(3)]

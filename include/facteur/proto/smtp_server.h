@@ -26,7 +26,7 @@ struct smtp_server;
 enum smtp_phase {
     SMTP_PHASE_GREETING, /* greeted, no EHLO yet */
     SMTP_PHASE_COMMAND,
-    SMTP_PHASE_DATA,
+    SMTP_PHASE_DATA, /* also between two chunks: the message as a whole is what is waited for */
     SMTP_PHASE_TLS,
     SMTP_PHASE_OURS /* we owe an answer: no deadline for the peer */
 };
