@@ -37,17 +37,19 @@ static void fill_recipient(struct queue_recipient *to, const struct transaction_
 }
 
 /* RFC 6531 3.4: what needs no SMTPUTF8 is not to ask the next server for it. There are clients, msmtp of Debian 13 for
- * one, that give the parameter with every message, and most next servers do not know it. */
+ * one, that give the parameter with every message, and most next servers do not know it. An address that an alias leads
+ * to needs it whatever the client said: it goes into our RCPT. */
 static bool needs_utf8(const struct transaction *t)
 {
-    bool needed = t->header_utf8; /* which has the sender in its Return-Path */
+    bool needed = t->mail.utf8 && t->header_utf8; /* which has the sender in its Return-Path */
 
     LIST_EACH (it, &t->recipients) {
         const struct transaction_recipient *r = LIST_ENTRY(it, struct transaction_recipient, link);
 
-        needed = needed || r->target.address.utf8 || (r->orcpt != NULL && !ascii_only(slice_str(r->orcpt)));
+        needed =
+            needed || r->target.address.utf8 || (t->mail.utf8 && r->orcpt != NULL && !ascii_only(slice_str(r->orcpt)));
     }
-    return t->mail.utf8 && needed;
+    return needed;
 }
 
 /* A header in which such octets were not announced cannot be converted for a next hop without 8BITMIME, and it may well

@@ -283,6 +283,15 @@ def test_smtputf8_is_asked_for_only_where_it_is_needed(t):
     assert sorted("SMTPUTF8" in c for c in asked) == [False, True, True], asked
 
 
+def test_alias_to_a_utf8_address(t):
+    """RFC 6531 3.4: what goes out has the address, whether or not the client said SMTPUTF8."""
+    sink = Sink(t, features=["8BITMIME", "SMTPUTF8"])
+    s = Server(t, {"relay": to(sink), "domains": {DOMAIN: {"aliases": {"j": ["j\u00fcrgen@example.net"]}}}})
+    s.send(message(), to=["j@" + DOMAIN])
+    sink.wait()
+    assert [c for c in sink.commands if c.startswith("MAIL")][0].endswith(" SMTPUTF8"), sink.commands
+
+
 def test_lines_end_in_crlf_on_the_way_out(t):
     """A3: whatever is stored, the sender writes CRLF and stuffs every dot."""
     sink = Sink(t)
