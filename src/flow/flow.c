@@ -1,5 +1,6 @@
 #include "facteur/flow/flow.h"
 
+#include "facteur/base/log.h"
 #include "facteur/base/rand.h"
 #include "facteur/flow/chronicle.h"
 #include "facteur/flow/clock_watch.h"
@@ -31,6 +32,10 @@ void flow_start(struct flow *f, struct config *config)
 
 void flow_configure(struct flow *f, struct config *config, struct tls_client *tls)
 {
+    struct err e = { 0 };
+
+    if (dns_set_servers(f->dns, config->dns.servers, &e) < 0) /* also the system's may have changed */
+        LOG(ERROR, "name-servers-stay", kv_str("reason", e.text));
     config_unref(&f->config);
     f->config = config_ref(config);
     password_cache_wipe(f->passwords);

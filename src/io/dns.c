@@ -224,6 +224,24 @@ int dns_new(struct loop *loop, const char *servers, struct dns **ret, struct err
     return dns_new_timed(loop, servers, dns_times_default, ret, e);
 }
 
+int dns_set_servers(struct dns *dns, const char *servers, struct err *e)
+{
+    struct dns_net *net = NULL;
+
+    TRY(dns_net_new(dns->loop, servers, dns->times.try_ms, on_answer, &net, e));
+    dns_net_free(&dns->net);
+    dns->net = net;
+    dns_cache_clear(&dns->cache);
+    LIST_EACH (it, &dns->questions) {
+        struct question *q = LIST_ENTRY(it, struct question, link);
+
+        q->began_ms = clock_mono_ms();
+        q->sends = 0;
+        ask_server(q);
+    }
+    return 0;
+}
+
 static void free_queries(struct link *list)
 {
     while (!list_empty(list))

@@ -351,6 +351,28 @@ def test_smarthost_by_name(t):
     assert sum(kind == "A" for _, kind in dns.queries) == 1, "the answer is kept for its time: %s" % dns.queries
 
 
+def test_reload_takes_other_name_servers(t):
+    """What was under way and what was remembered is asked anew."""
+    sink = Sink(t)
+    old, new = Dns(t, {("hop.example.com", "A"): ["127.0.0.9"]}), Dns(t, {("hop.example.com", "A"): [HOST]})
+    s = Server(t, {"dns": {"servers": [old.address]}, "relay": dict(TRUSTED, smarthost={
+        "host": "hop.example.com", "port": sink.port, "tls": "none"})})
+    s.send(message(), to=["x@example.net"], sender=ANNA)
+    wait_until("a question", lambda: old.queries)
+    s.reload(dns={"servers": [new.address]})
+    s.send(message(), to=["y@example.net"], sender=ANNA)
+    sink.wait(2)
+    assert new.queries, old.queries
+    old.silent = new.silent = True
+    s.reload(dns={"servers": [old.address]})
+    asked = len(old.queries)
+    s.send(message(), to=["z@example.net"], sender=ANNA)
+    wait_until("a question", lambda: len(old.queries) > asked)
+    new.silent = False
+    s.reload(dns={"servers": [new.address]})
+    sink.wait(3, 4)  # and not after the time of the question that the old one does not answer
+
+
 def test_null_mx(t):
     dns = Dns(t, {("null.example", "MX"): [(0, "")], ("null.example", "A"): [HOST]})
     s = Server(t, {"dns": {"servers": [dns.address]}, "relay": TRUSTED})

@@ -42,6 +42,8 @@ struct dns_query;
 /* `servers`: "192.0.2.53:53,[::1]:5353", or NULL for /etc/resolv.conf. */
 int dns_new(struct loop *loop, const char *servers, struct dns **ret, struct err *e) MUST_USE;
 void dns_free(struct dns **dns); /* queries under way are cancelled */
+/* Asks these from now on, what is under way too, and forgets what others have answered. On an error all stays as it is. */
+int dns_set_servers(struct dns *dns, const char *servers, struct err *e) MUST_USE;
 
 /* The answer comes once, on a later turn, borrowed for the call; never after dns_cancel. */
 struct dns_query *dns_ask(struct dns *dns, enum dns_type type, struct slice name,
