@@ -84,14 +84,25 @@ static int mend(const struct transaction *t, struct buf *out)
     return 0;
 }
 
+/* RFC 5321 4.4: the one Return-Path is ours, made at the final delivery. RFC 8601 5: what claims to be our verdict and is
+ * not; a filter of ours, which may write it, is in a trusted network. */
+static bool is_forged(const struct transaction *t, const struct header_field *field)
+{
+    struct slice value = slice_skip(field->all, field->name.n);
+
+    if (slice_iis(field->name, "Return-Path"))
+        return true;
+    if (t->client->trusted || !slice_iis(field->name, "Authentication-Results"))
+        return false;
+    value = slice_skip(value, (size_t)slice_find(value, ':') + 1);
+    return trace_authenticates_as(value, t->config->hostname);
+}
+
 static int keep_fields(struct transaction *t)
 {
     for (size_t i = 0; i < t->header.count; i++) {
-        const struct header_field *field = &t->header.fields[i];
-
-        /* RFC 5321 4.4: the one Return-Path is ours, made at the final delivery. */
-        if (!slice_iis(field->name, "Return-Path"))
-            TRY(keep_lines(t, field->all));
+        if (!is_forged(t, &t->header.fields[i]))
+            TRY(keep_lines(t, t->header.fields[i].all));
     }
     return keep_lines(t, SLICE_LIT("\n"));
 }

@@ -1,6 +1,7 @@
 #include "facteur/mail/trace.h"
 
 #include "facteur/mail/limits.h"
+#include "scan_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -102,6 +103,25 @@ int trace_return_path(const char *reverse_path, struct buf *out)
     TRY(buf_adds(out, "Return-Path: "));
     TRY(add_path(reverse_path, out));
     return buf_addc(out, '\n');
+}
+
+bool trace_authenticates_as(struct slice value, const char *hostname)
+{
+    struct scan s = { .p = value.p, .end = value.p + value.n };
+    struct slice id;
+    struct buf text;
+    bool same = false;
+
+    buf_init(&text, SCAN_TEXT_MAX);
+    if (scan_cfws(&s) == SCAN_MORE &&
+        (scan_peek(&s) == '"' ? scan_quoted_string(&s, &text) : scan_token(&s, &text)) != SCAN_BROKEN) {
+        id = slice_trim(buf_slice(&text));
+        if (id.n > 0 && id.p[id.n - 1] == '.')
+            id.n--;
+        same = slice_iis(id, hostname);
+    }
+    buf_clear(&text);
+    return same;
 }
 
 int date_rfc5322(int64_t wall_ms, struct buf *out)

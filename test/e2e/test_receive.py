@@ -4,7 +4,7 @@ import re
 import socket
 import time
 
-from lib import ANNA, BERT, DOMAIN, Server, Smtp, listener, message, sanitized, want
+from lib import ANNA, BERT, DOMAIN, HOST, Server, Smtp, listener, message, sanitized, want
 
 
 def test_message_lands_in_maildir(t):
@@ -296,6 +296,23 @@ def test_forged_trace_fields(t):
     s = Server(t)
     s.send(b"Return-Path: <forged@example.net>\r\n" + message())
     assert s.wait_mail()[0].count(b"Return-Path:") == 1
+
+
+def test_forged_authentication_results(t):
+    """A34, RFC 8601 5: nobody outside speaks with our voice; others' verdicts stay."""
+    forged = ["mail.example.org; spf=pass", " MAIL.example.org 1; dkim=pass", "(a (b)) \"mail.example.org\";\r\n\tdmarc=pass",
+              "\r\n mail.example.org.; spf=pass", "mail.example.org/1; spf=pass"]
+    others = ["mx.example.net; spf=pass", "mail.example.org.example.net; spf=pass", "(mail.example.org) mx; spf=pass"]
+    fields = "".join("Authentication-Results:%s\r\n" % f for f in forged + others)
+    s = Server(t)
+    s.send(message(more=fields))
+    stored = s.wait_mail()[0]
+    assert stored.lower().count(b"authentication-results:") == len(others), stored
+    for field in others:
+        assert b"Authentication-Results:" + field.encode() + b"\n" in stored, stored
+    s.reload(relay={"trusted": [HOST + "/32"]})
+    s.send(message(more=fields))
+    assert s.wait_mail(count=2)[1].count(b"Authentication-Results:") == len(forged + others)
 
 
 def test_quota(t):

@@ -4,7 +4,7 @@
  * Thread:    any.
  * Limits:    every part is bounded and free of CR and LF; what a client said is put in with comment quoting.
  * Standards: RFC 5321 section 4.4, RFC 3848 and RFC 8314 section 4.3 (with and tls clauses), RFC 5322 section 3.3, RFC
- * 6531. */
+ * 6531, RFC 8601. */
 #ifndef FACTEUR_MAIL_TRACE_H
 #define FACTEUR_MAIL_TRACE_H
 
@@ -25,6 +25,9 @@ struct trace {
 /* Each adds whole lines that end in LF. */
 int trace_received(const struct trace *t, struct buf *out) MUST_USE;
 int trace_return_path(const char *reverse_path, struct buf *out) MUST_USE; /* "" gives <> */
+
+/* Whether this value of Authentication-Results speaks for the server of that name (RFC 8601 section 2.2). */
+bool trace_authenticates_as(struct slice value, const char *hostname);
 
 /* "Sun, 22 Nov 2026 04:23:32 +0000" with the local zone's offset; no line end. */
 int date_rfc5322(int64_t wall_ms, struct buf *out) MUST_USE;
