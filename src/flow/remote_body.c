@@ -6,6 +6,7 @@
 #include "facteur/store/sys.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 struct spool_block {
     struct job job;
@@ -96,15 +97,30 @@ static void read_ahead(struct remote_body *b)
     job_start(b->r->env.jobs, JOB_DISK, &b->scope, &block->job);
 }
 
-void remote_body_start(struct remote_body *b, struct remote *r, const struct queue_message *m,
+/* A forward that leads back to us is known by it (A35). It is not in the stored text, which others share who do not get
+ * their mail by this alias. */
+static int first_line(const struct queue_message *m, const char *asked, char *to, size_t size)
+{
+    if (asked == NULL || !ascii_only(slice_str(asked)))
+        return 0;
+    return snprintf(to, size, "Delivered-To: %s%s", asked, (m->flags & QUEUE_BINARY) != 0 ? "\r\n" : "\n");
+}
+
+size_t remote_body_first(const struct queue_message *m, const char *asked)
+{
+    return (size_t)first_line(m, asked, NULL, 0);
+}
+
+void remote_body_start(struct remote_body *b, struct remote *r, const struct queue_message *m, const char *asked,
                        void (*ready)(void *owner), void *owner)
 {
     remote_body_stop(b);
     *b = (struct remote_body){ .r = r, .id = m->id, .fd = -1, .ready = ready, .owner = owner };
     job_scope_init(&b->scope);
+    b->p = b->first;
+    b->n = (size_t)first_line(m, asked, b->first, sizeof b->first);
     if (!m->spooled) {
-        b->p = m->body + m->trace_at;
-        b->n = (size_t)(m->size - m->trace_at);
+        b->inline_body = slice_skip(queue_message_body(m), m->trace_at);
         return;
     }
     b->at = m->trace_at;
@@ -114,7 +130,11 @@ void remote_body_start(struct remote_body *b, struct remote *r, const struct que
 
 ssize_t remote_body_read(struct remote_body *b, const char **ret, size_t n)
 {
-    if (b->n == 0) {
+    if (b->n == 0 && b->inline_body.n > 0) {
+        b->p = b->inline_body.p;
+        b->n = b->inline_body.n;
+        b->inline_body.n = 0;
+    } else if (b->n == 0) {
         free_block(b->block);
         b->block = b->next;
         b->next = NULL;

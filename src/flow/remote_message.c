@@ -8,6 +8,16 @@
 
 /* ---- a transaction from a work ---- */
 
+static const char *asked_of(const struct remote_work *work, size_t i)
+{
+    return work->recipients[i].recipient->mailbox;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 static size_t part_of(const struct remote_connection *c)
 {
     size_t left = c->work->count - c->work->next;
@@ -16,15 +26,21 @@ static size_t part_of(const struct remote_connection *c)
 
     if (said > 0 && said < most)
         most = said;
-    return left < most ? left : most;
+    if (left < most)
+        most = left;
+    for (size_t i = 1; i < most; i++) /* who come through another alias get another Delivered-To */
+        if (!same_text(asked_of(c->work, c->work->next), asked_of(c->work, c->work->next + i)))
+            return i;
+    return most;
 }
 
-/* What goes out is the stored text behind the Return-Path line. */
-static uint64_t wire_size(const struct queue_message *m)
+/* What goes out is the stored text behind the Return-Path line, with perhaps another line instead. */
+static uint64_t wire_size(const struct queue_message *m, const char *asked)
 {
-    uint64_t before = m->trace_at + ((m->flags & QUEUE_BINARY) == 0 && m->trace_at > 0 ? 1U : 0U); /* its CR */
+    unsigned cr = (m->flags & QUEUE_BINARY) == 0 ? 1 : 0;
+    uint64_t before = m->trace_at + (m->trace_at > 0 ? cr : 0), first = remote_body_first(m, asked);
 
-    return m->wire_size > before ? m->wire_size - before : 0;
+    return (m->wire_size > before ? m->wire_size - before : 0) + first + (first > 0 ? cr : 0);
 }
 
 static enum smtp_ret ret_of(unsigned flags)
@@ -45,7 +61,7 @@ static void begin_transaction(struct remote_connection *c)
 {
     c->state = CONNECTION_BUSY;
     c->carrying = true;
-    remote_body_start(&c->body, c->r, c->work->message, body_ready, c);
+    remote_body_start(&c->body, c->r, c->work->message, asked_of(c->work, c->work->next), body_ready, c);
     smtp_client_message(c->client, &c->message);
 }
 
@@ -113,7 +129,7 @@ static void begin_survey(struct remote_connection *c)
     c->state = CONNECTION_LOADING;
     session_phase(c, CLIENT_PHASE_OURS);
     remote_convert_start(c);
-    remote_body_start(&c->body, c->r, c->work->message, go_on_surveying, c);
+    remote_body_start(&c->body, c->r, c->work->message, asked_of(c->work, c->work->next), go_on_surveying, c);
     go_on_surveying(c);
 }
 
@@ -135,7 +151,7 @@ static void send_part(struct remote_connection *c)
     }
     c->message = (struct smtp_client_message){
         .sender = m->sender,
-        .size = wire_size(m),
+        .size = wire_size(m, asked_of(c->work, c->work->next)),
         .utf8 = (m->flags & QUEUE_SMTPUTF8) != 0,
         .eight_bit = (m->flags & QUEUE_8BIT) != 0,
         .binary = (m->flags & QUEUE_BINARY) != 0,

@@ -67,9 +67,11 @@ struct remote_body {
     struct remote *r;
     const char *p; /* what is at hand */
     size_t n;
-    struct spool_block *block; /* that p points into, or NULL */
-    struct spool_block *next;  /* read ahead */
-    uint64_t id, at, left;     /* at, left: of the spool file, not yet asked for */
+    struct slice inline_body;                             /* behind it */
+    char first[LIMIT_LOCAL_PART * 2 + LIMIT_DOMAIN + 24]; /* a line that stands before the stored text */
+    struct spool_block *block;                            /* that p points into, or NULL */
+    struct spool_block *next;                             /* read ahead */
+    uint64_t id, at, left;                                /* at, left: of the spool file, not yet asked for */
     int fd, status;
     bool reading, wanted; /* wanted: somebody waits for `ready` */
     struct job_scope scope;
@@ -183,8 +185,10 @@ void message_loaded(struct remote_connection *c); /* the body of its work has co
 void message_unload(struct remote_connection *c); /* the connection ends before its work is through */
 
 /* ---- remote_body.c ---- */
-void remote_body_start(struct remote_body *b, struct remote *r, const struct queue_message *m,
+/* asked: the address for Delivered-To, or NULL */
+void remote_body_start(struct remote_body *b, struct remote *r, const struct queue_message *m, const char *asked,
                        void (*ready)(void *owner), void *owner);
+size_t remote_body_first(const struct queue_message *m, const char *asked);  /* octets of that line, as it is stored */
 ssize_t remote_body_read(struct remote_body *b, const char **ret, size_t n); /* as read_body of smtp_client_host */
 void remote_body_stop(struct remote_body *b);                                /* fine when it was never started */
 

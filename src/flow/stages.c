@@ -249,12 +249,20 @@ static void recipient_keys(struct transaction *t, struct map *keys)
     char key[LIMIT_LOCAL_PART + LIMIT_DOMAIN + 3];
 
     LIST_EACH (it, &t->recipients) {
-        address_key(&LIST_ENTRY(it, struct transaction_recipient, link)->target.address, key);
+        const struct transaction_recipient *r = LIST_ENTRY(it, struct transaction_recipient, link);
+        struct address asked;
+
+        address_key(&r->target.address, key);
+        map_put(keys, slice_str(key), t);
+        if (r->asked == NULL || address_parse(slice_str(r->asked), ADDRESS_UTF8, &asked) < 0)
+            continue;
+        address_key(&asked, key);
         map_put(keys, slice_str(key), t);
     }
 }
 
-/* Delivered-To of one of its recipients: it was there already, and came back by a forward. */
+/* Delivered-To of one of its recipients: it was there already, and came back by a forward; or it came through the
+ * alias, which leads to another server, and that sent it back. */
 static enum stage_result check_delivered_to(struct transaction *t, struct verdict *v)
 {
     bool found = false;

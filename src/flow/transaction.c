@@ -101,7 +101,7 @@ static bool is_reached(struct transaction *t, const struct policy_target *target
     return map_put(&t->reached, slice_make(key, (size_t)n), t) != NULL;
 }
 
-static void add_recipient(struct transaction *t, const struct policy_target *target)
+static void add_recipient(struct transaction *t, const struct policy_target *target, const char *asked)
 {
     struct transaction_recipient *r;
 
@@ -112,8 +112,24 @@ static void add_recipient(struct transaction *t, const struct policy_target *tar
     r->notify = t->rcpt.notify;
     if (t->rcpt.orcpt[0] != '\0')
         r->orcpt = arena_str(&t->arena, slice_str(t->rcpt.orcpt));
+    r->asked = target->route == ROUTE_RELAY ? asked : NULL;
     list_push(&t->recipients, &r->link);
     t->count++;
+}
+
+/* The address of this RCPT, when it is one of ours that leads elsewhere; else NULL. */
+static const char *asked_for(struct transaction *t)
+{
+    const struct address *a = &t->rcpt.forward_path;
+    char *text;
+    const char *kept;
+
+    if (a->literal || config_domain(t->config, a->domain) == NULL)
+        return NULL;
+    text = address_str(a);
+    kept = arena_str(&t->arena, slice_str(text));
+    mem_free(text);
+    return kept;
 }
 
 static void accept_recipient(struct transaction *t, struct verdict *v)
@@ -123,8 +139,10 @@ static void accept_recipient(struct transaction *t, struct verdict *v)
     if (t->count + t->now.count > most) {
         *v = verdict_by(verdict_make(452, "4.5.3", "Too many recipients after expansion"), "limits.recipients", 0);
     } else {
+        const char *asked = asked_for(t);
+
         for (size_t i = 0; i < t->now.count; i++)
-            add_recipient(t, &t->now.items[i]);
+            add_recipient(t, &t->now.items[i], asked);
         t->only_recipient = NULL;
         if (++t->accepted == 1) {
             char *text = address_str(&t->rcpt.forward_path);

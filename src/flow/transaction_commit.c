@@ -32,6 +32,7 @@ static void fill_recipient(struct queue_recipient *to, const struct transaction_
         to->mailbox = mem_str(from->target.user->name);
     } else {
         to->route = QUEUE_REMOTE;
+        to->mailbox = mem_str(from->asked);
         to->domain = mem_str(from->target.address.domain);
     }
 }

@@ -58,9 +58,10 @@ static json_t *recipient_json(const struct queue_recipient *r)
             json_array_append_new(notify, json_string(notify_names[i].name));
     return json_pack("{sI so ss so so so so sI sI so}", "seq", (json_int_t)r->seq, "address",
                      control_json_text(r->address), "route", r->route == QUEUE_LOCAL ? "local" : "remote", "mailbox",
-                     control_json_text(r->mailbox), "domain", control_json_text(r->domain), "orcpt",
-                     control_json_text(r->orcpt), "notify", notify, "due_ms", (json_int_t)r->due_ms, "attempts",
-                     (json_int_t)r->attempts, "last_reply", control_json_text(r->last_reply));
+                     control_json_text(r->route == QUEUE_LOCAL ? r->mailbox : NULL), "domain",
+                     control_json_text(r->domain), "orcpt", control_json_text(r->orcpt), "notify", notify, "due_ms",
+                     (json_int_t)r->due_ms, "attempts", (json_int_t)r->attempts, "last_reply",
+                     control_json_text(r->last_reply));
 }
 
 json_t *control_json_message(const struct queue_message *m, size_t from, size_t most)

@@ -283,6 +283,33 @@ def test_smtputf8_is_asked_for_only_where_it_is_needed(t):
     assert sorted("SMTPUTF8" in c for c in asked) == [False, True, True], asked
 
 
+def test_forwards_say_for_whom(t):
+    """A35: a copy that an alias sends to another server has Delivered-To, so that it is known when it comes back. Local
+    copies have none, and nobody sees another's alias."""
+    sink = Sink(t, features=["SIZE 10000000", "8BITMIME"])
+    aliases = {"out": ["x@example.net", "y@example.net"], "both": ["anna", "z@example.net"]}
+    s = Server(t, {"relay": to(sink), "domains": {DOMAIN: {"aliases": aliases}}, "queue": {"inline_limit": "4 KiB"}})
+    for body in ("short\r\n", "long\r\n" * 30000):
+        del sink.messages[:], sink.commands[:]
+        s.send(message(body=body), to=["Out@" + DOMAIN, "both@" + DOMAIN, "w@example.net"])
+        got = {tuple(m["to"]): m["data"] for m in sink.wait(3)}
+        assert sorted(got) == [("w@example.net",), ("x@example.net", "y@example.net"), ("z@example.net",)], list(got)
+        assert got["x@example.net", "y@example.net"].startswith(b"Delivered-To: Out@example.org\r\nReceived:"), got
+        assert got["z@example.net",].startswith(b"Delivered-To: both@example.org\r\nReceived:"), got
+        for data in got.values():
+            assert data.count(b"Delivered-To") == (0 if data is got["w@example.net",] else 1), got
+            assert data.endswith(b"\r\n\r\n" + body.encode()), data[-100:]
+        sizes = [int(w[5:]) for c in sink.commands for w in c.split() if w.startswith("SIZE=")]
+        assert sorted(sizes) == sorted(len(data) for data in got.values()), sizes
+    for stored in s.wait_mail(count=2):
+        assert b"Delivered-To" not in stored
+    with s.connect() as c:  # comes back
+        c.ehlo()
+        back = got["x@example.net", "y@example.net"]
+        want(c.transaction("someone@example.net", ["out@" + DOMAIN], back, 554), 554, "5.4.6")
+        c.transaction("someone@example.net", ["both@" + DOMAIN], back)
+
+
 def test_alias_to_a_utf8_address(t):
     """RFC 6531 3.4: what goes out has the address, whether or not the client said SMTPUTF8."""
     sink = Sink(t, features=["8BITMIME", "SMTPUTF8"])

@@ -32,6 +32,7 @@ struct transaction_recipient {
     struct policy_target target;
     unsigned notify;
     const char *orcpt; /* in the arena, or NULL */
+    const char *asked; /* likewise: the address of the RCPT, where an alias leads from it to another server */
 };
 
 struct transaction {
@@ -54,7 +55,7 @@ struct transaction {
     struct smtp_rcpt rcpt;      /* the RCPT at hand */
     /* the body */
     struct header header;
-    size_t header_octets; /* of flow's body_octets */
+    size_t header_octets;          /* of flow's body_octets */
     bool header_done, header_utf8; /* it has octets over 127 */
     bool eight_bit;                /* an octet above 127 was seen, anywhere */
     struct body_store *store;

@@ -35,7 +35,8 @@ struct queue_recipient {
     uint32_t seq; /* from 0 within the message */
     enum queue_route route;
     char *address;   /* final recipient */
-    char *mailbox;   /* QUEUE_LOCAL: the user's name ("anna@example.org"); else NULL */
+    char *mailbox;   /* QUEUE_LOCAL: the user's name ("anna@example.org"). QUEUE_REMOTE: the address that was asked for,
+                        where an alias leads to this one: what is relayed gets it as Delivered-To; else NULL */
     char *domain;    /* QUEUE_REMOTE: the address's domain, the scheduler's key; else NULL */
     char *orcpt;     /* RFC 3461, as "rfc822;…", or NULL */
     unsigned notify; /* enum queue_notify */
