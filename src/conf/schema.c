@@ -262,12 +262,12 @@ static const struct field limits_fields[] = {
       .meaning = "Connections open at a time, in all." },
     { "connections_per_address", &type_count, AT(limits.connections_per_address), .preset = "20", RANGE(1, 100000),
       .example = "50",
-      .meaning = "The same from one address; a network (/24, /64) may have three times as many. IMAP and "
-                 "POP3 sessions that have logged in do not count here." },
+      .meaning = "The same from one address; a network (/24, /64) may have three times as many. Sessions "
+                 "that have logged in do not count here." },
     { "connections_per_user", &type_count, AT(limits.connections_per_user), .preset = "50", RANGE(1, 100000),
       .example = "20",
-      .meaning = "IMAP and POP3 sessions that a user may have at a time, from all addresses; each device of a person "
-                 "takes a few." },
+      .meaning = "Sessions with its login that a user may have at a time, IMAP, POP3 and submission together, from all "
+                 "addresses; each device of a person takes a few." },
     { "connection_rate", &type_count, AT(limits.connection_rate), .preset = "100", RANGE(0, 1000000), .example = "600",
       .meaning = "New connections a minute from one address; 0: no limit." },
     { "message_rate", &type_count, AT(limits.message_rate), .preset = "300", RANGE(0, 1000000), .example = "60",

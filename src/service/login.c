@@ -65,8 +65,11 @@ static struct verdict judged(struct peer *p, const struct conf_user *user, enum 
             kv_str("rule", "users.services"), kv_num("line", user->at.line));
         return v;
     }
-    if (service != USER_SUBMISSION && !peer_takes_seat(p, user, &v))
+    if (!peer_takes_seat(p, user, &v)) {
+        if (service == USER_SUBMISSION)
+            v.code = 454; /* RFC 4954 6; 452 is no reply to AUTH */
         return v;
+    }
     p->client.user = user;
     if (p->counted && !p->known) {
         p->known = true;

@@ -60,6 +60,14 @@ static void maybe_stopped(struct peers *s)
         loop_defer(s->f->loop, &s->stopped, tell_stopped);
 }
 
+static void leave_seat(struct peer *p)
+{
+    if (p->guest != NULL)
+        counters_user_leaves(p->peers->f->counters, p->guest);
+    mem_free(p->guest);
+    p->guest = NULL;
+}
+
 static void on_closed(void *owner)
 {
     struct peer *p = owner;
@@ -71,9 +79,7 @@ static void on_closed(void *owner)
         counters_disconnect_known(s->f->counters);
     else if (p->counted)
         counters_disconnect(s->f->counters, &p->client.ip);
-    if (p->guest != NULL)
-        counters_user_leaves(s->f->counters, p->guest);
-    mem_free(p->guest);
+    leave_seat(p);
     list_unlink(&p->link);
     s->stats.open--;
     timer_close(&p->timer);
@@ -107,11 +113,15 @@ void peer_close(struct peer *p, bool agreed)
 
 bool peer_takes_seat(struct peer *p, const struct conf_user *user, struct verdict *ret)
 {
-    bool yes = p->guest != NULL || counters_user_comes(p->peers->f->counters, p->config, user->name, ret);
+    bool yes;
 
-    if (yes && p->guest == NULL)
+    if (p->guest != NULL && strcmp(p->guest, user->name) == 0)
+        return true;
+    leave_seat(p); /* SMTP: another login, behind STARTTLS */
+    yes = counters_user_comes(p->peers->f->counters, p->config, user->name, ret);
+    if (yes)
         p->guest = mem_str(user->name);
-    if (!yes)
+    else
         LOG(WARNING, "login-refused", kv_str("session", p->client.session), kv_str("client", p->client.address),
             kv_str("user", user->name), kv_str("reason", "the user has too many sessions"), kv_str("rule", ret->rule),
             kv_num("limit", p->config->limits.connections_per_user));

@@ -58,6 +58,25 @@ def test_wrong_passwords(t):
     assert "anna-secret" not in s.log() and b64("\0%s\0%s" % (ANNA, PASSWORDS[ANNA])) not in s.log()
 
 
+def test_sessions_of_one_login(t):
+    """limits.connections_per_user is for submission too, whose logins no longer count for their address."""
+    s = Server(t, {"limits": {"connections_per_user": 3, "connections_per_address": 4, "rate_exempt": []}})
+    held = [s.submit() for _ in range(3)]
+    with s.connect("submission", "implicit") as c:
+        c.ehlo()
+        want(c.auth_plain(ANNA, PASSWORDS[ANNA], 454), 454, "4.7.0")
+        c.auth_plain(BERT, PASSWORDS[BERT])
+    s.wait_log("event=login-refused .*user=%s .*rule=limits.connections_per_user limit=3" % ANNA)
+    held.pop().quit()
+    wait_until("a free place", lambda: seat_is_free(s))
+
+
+def seat_is_free(s):
+    with s.connect("submission", "implicit") as c:
+        c.ehlo()
+        return c.cmd("AUTH PLAIN " + b64("\0%s\0%s" % (ANNA, PASSWORDS[ANNA]))).code == 235
+
+
 def test_bare_login_gets_the_default_domain(t):
     s = Server(t)
     with s.connect("submission", "implicit") as c:

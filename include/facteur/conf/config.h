@@ -105,7 +105,7 @@ struct conf_limits {
     unsigned line_length; /* text line with CRLF; at least 1000 */
     unsigned connections; /* in total */
     unsigned connections_per_address;
-    unsigned connections_per_user;    /* IMAP and POP3 sessions */
+    unsigned connections_per_user;    /* sessions that have logged in */
     unsigned connection_rate;         /* new ones a minute and address; 0: none */
     unsigned message_rate;            /* messages a minute and address; 0: none */
     unsigned auth_failures;           /* a session, then it is closed */

@@ -75,7 +75,7 @@ void peers_accept(struct peers *s, struct config *config, const struct conf_list
 void peers_stop(struct peers *s, void (*done)(void *owner), void *owner);
 bool peers_stopping(const struct peers *s);
 struct peers_stats *peers_stats(struct peers *s);
-/* IMAP and POP3: whether the user may have one more session (limits.connections_per_user); it is counted until the end. */
+/* Whether the user may have one more session (limits.connections_per_user); it is counted until the end. */
 bool peer_takes_seat(struct peer *p, const struct conf_user *user, struct verdict *ret);
 struct flow *peers_flow(struct peers *s);
 
