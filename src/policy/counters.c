@@ -170,10 +170,6 @@ bool counters_connect(struct counters *c, const struct config *config, const str
     struct entry *site = ip->family != 0 ? entry_of(c, ip, true) : NULL;
     const char *rule = NULL;
 
-    if (c->open >= limits->connections) {
-        *ret = verdict_by(verdict_make(421, "4.3.2", "too many connections; try again later"), "limits.connections", 0);
-        return false;
-    }
     if (!is_exempt(config, ip)) {
         if (address->open >= limits->connections_per_address ||
             (site != NULL && site->open >= (uint64_t)limits->connections_per_address * COUNTERS_NETWORK_FACTOR))
@@ -184,6 +180,10 @@ bool counters_connect(struct counters *c, const struct config *config, const str
     if (rule != NULL) {
         *ret =
             verdict_by(verdict_make(421, "4.7.0", "too many connections from your address; try again later"), rule, 0);
+        return false;
+    }
+    if (c->open >= limits->connections) { /* last, so that only who would get in may take another's place */
+        *ret = verdict_by(verdict_make(421, "4.3.2", "too many connections; try again later"), "limits.connections", 0);
         return false;
     }
     rate_add(&address->connections, MINUTE_MS);

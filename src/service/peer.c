@@ -1,5 +1,6 @@
-#include "facteur/service/peer.h"
+#include "peer_priv.h"
 
+#include "facteur/base/clock.h"
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
 #include "facteur/base/rand.h"
@@ -12,20 +13,6 @@
 enum {
     PROXY_HEADER_MAX = 4096,
     STOP_READING_MS = 2000 /* when the server stops: for a client to take what it was sent */
-};
-
-struct peers {
-    struct flow *f;
-    const struct peer_protocol *protocol;
-    struct tls_server *tls;
-    struct link all;
-    uint64_t next_id;
-    struct peers_stats stats;
-    void (*on_stopped)(void *owner);
-    void *owner;
-    struct deferred stopped;
-    struct timer *hurry;
-    bool stopping;
 };
 
 /* --- the end --- */
@@ -90,7 +77,7 @@ static void on_closed(void *owner)
     maybe_stopped(s);
 }
 
-static void cut(struct peer *p)
+void peer_cut(struct peer *p)
 {
     end_dialogue(p);
     stream_close(p->stream);
@@ -99,7 +86,7 @@ static void cut(struct peer *p)
 static void on_end(void *owner, int status)
 {
     (void)status;
-    cut(owner);
+    peer_cut(owner);
 }
 
 void peer_close(struct peer *p, bool agreed)
@@ -147,7 +134,7 @@ static void on_timer(void *owner)
         return;
     }
     peer_log_timeout(p);
-    cut(p);
+    peer_cut(p);
 }
 
 void peer_log_refused(const struct peer *p, const char *reply, struct slice command)
@@ -197,7 +184,7 @@ static void begin(struct peer *p)
     ip_format(&p->client.ip, p->client.address);
     p->client.trusted = policy_is_trusted(p->config, &p->client.ip);
     p->verdict = verdict_ok("", "%s", "Ok");
-    p->counted = counters_connect(p->peers->f->counters, p->config, &p->client.ip, &p->verdict);
+    p->counted = peer_gets_in(p);
     LOG(DEBUG, "connected", kv_str("session", p->client.session), kv_str("client", p->client.address),
         kv_num("port", stream_local(p->stream)->port));
     p->open = true;
@@ -222,7 +209,7 @@ static void take_proxy(struct peer *p, struct slice octets)
         return;
     if (r < 0) {
         LOG(WARNING, "proxy-header-bad", kv_str("session", p->client.session), kv_str("client", p->client.address));
-        cut(p);
+        peer_cut(p);
         return;
     }
     if (client.family != 0) {
@@ -270,7 +257,7 @@ static void on_tls(void *owner, int status, const struct tls_info *info, const c
     if (status < 0) {
         LOG(INFO, "tls-failed", kv_str("session", p->client.session), kv_str("client", p->client.address),
             kv_str("reason", why));
-        cut(p);
+        peer_cut(p);
         return;
     }
     p->in_tls = false;
@@ -313,6 +300,7 @@ void peers_accept(struct peers *s, struct config *config, const struct conf_list
                    (unsigned long long)s->next_id++);
     p->client.helo = "";
     p->client.with = "";
+    p->since_ms = clock_mono_ms();
     p->timer = timer_new(s->f->loop, on_timer, p);
     job_scope_init(&p->jobs);
     buf_init(&p->proxy, PROXY_HEADER_MAX + 64 * 1024);
@@ -339,6 +327,8 @@ struct peers *peers_new(struct flow *f, struct tls_server *tls, const struct pee
     s->tls = tls != NULL ? tls_server_ref(tls) : NULL;
     s->next_id = rand_below(UINT32_MAX);
     list_init(&s->all);
+    s->next = f->services;
+    f->services = s;
     return s;
 }
 
@@ -390,7 +380,7 @@ void peers_recheck(struct peers *s, const struct config *fresh)
         LOG(INFO, "session-revoked", kv_str("session", p->client.session), kv_str("client", p->client.address),
             kv_str("user", then->name), kv_str("reason", why));
         if (p->in_tls || is_unread(p))
-            cut(p);
+            peer_cut(p);
         else
             s->protocol->goodbye(p, "Log in again");
     }
@@ -404,7 +394,7 @@ static void cut_unfinished(void *owner)
         struct peer *p = LIST_ENTRY(it, struct peer, link);
 
         if (is_unread(p))
-            cut(p);
+            peer_cut(p);
     }
 }
 
@@ -419,7 +409,7 @@ void peers_stop(struct peers *s, void (*done)(void *owner), void *owner)
         if (p->open && !p->in_tls)
             s->protocol->goodbye(p, "The server is shutting down");
         else
-            cut(p);
+            peer_cut(p);
     }
     s->hurry = timer_new(s->f->loop, cut_unfinished, s);
     timer_set(s->hurry, STOP_READING_MS);
@@ -435,6 +425,12 @@ void peers_free(struct peers **s)
 {
     if (*s == NULL)
         return;
+    for (struct peers **at = &(*s)->f->services; *at != NULL; at = &(*at)->next) {
+        if (*at == *s) {
+            *at = (*s)->next;
+            break;
+        }
+    }
     timer_close(&(*s)->hurry);
     tls_server_unref(&(*s)->tls);
     mem_free(*s);

@@ -259,6 +259,11 @@ static bool is_waiting(const struct peer *p)
     return smtp_server_is_waiting(session_of(p)->proto);
 }
 
+static bool is_at_work(const struct peer *p)
+{
+    return smtp_server_in_transaction(session_of(p)->proto);
+}
+
 static void on_tls_started(struct peer *p)
 {
     struct smtp_session *s = session_of(p);
@@ -306,6 +311,7 @@ const struct peer_protocol smtp_in_protocol = { .name = "smtp",
                                                 .start = on_start,
                                                 .feed = on_feed,
                                                 .is_waiting = is_waiting,
+                                                .is_at_work = is_at_work,
                                                 .tls_started = on_tls_started,
                                                 .timeout = on_timeout,
                                                 .goodbye = on_goodbye,

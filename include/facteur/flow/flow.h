@@ -60,6 +60,7 @@ struct flow {
     uint64_t first_id;                /* of this process: older messages may have been delivered already */
     uint64_t body_octets;             /* bodies in memory now */
     struct meter output;              /* what connections hold for clients that have not taken it yet */
+    struct peers *services;           /* service/peer's own: the connections of all protocols */
     uint8_t scram_secret[32];         /* what the salts of unknown users are made of */
     struct password_cache *passwords; /* logins of all protocols that were right */
     struct flow_stats stats;

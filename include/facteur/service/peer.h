@@ -5,7 +5,8 @@
  * Owner:     one struct peers per process and protocol; a peer is embedded at the start of its protocol's session, made
  *            by accept and freed by itself.
  * Thread:    the loop's.
- * Limits:    limits.connections, connections_per_address, connections_per_user, connection_rate; limits.timeout.tls.
+ * Limits:    limits.connections (when there are that many, the oldest one of a stranger that does nothing goes for a
+ *            new one), connections_per_address, connections_per_user, connection_rate; limits.timeout.tls.
  * Standards: RFC 8314 (implicit TLS), HAProxy's PROXY protocol 1 and 2. */
 #ifndef FACTEUR_SERVICE_PEER_H
 #define FACTEUR_SERVICE_PEER_H
@@ -30,6 +31,7 @@ struct peer_protocol {
     void (*start)(struct peer *p); /* greets: after open, or after implicit TLS */
     void (*feed)(struct peer *p, struct slice octets);
     bool (*is_waiting)(const struct peer *p);         /* input must not come */
+    bool (*is_at_work)(const struct peer *p);         /* for a client that has not logged in; NULL: never */
     void (*drained)(struct peer *p);                  /* output has room again; may be NULL */
     void (*tls_started)(struct peer *p);              /* after STARTTLS */
     void (*timeout)(struct peer *p);                  /* the deadline of peer_deadline has passed */
@@ -47,6 +49,7 @@ struct peer {
     const struct conf_listener *listener;
     struct client client;
     struct timer *timer;
+    int64_t since_ms;           /* mono: when it came */
     struct job_scope jobs;      /* abandoned when the dialogue ends */
     struct verdict verdict;     /* the limits' */
     struct login *login;        /* under way; service/login's own */
