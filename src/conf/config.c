@@ -26,6 +26,7 @@ static void complete_auth(struct load *l)
             has_scram |= hash_is_scram(slice_str(hashes->items[h]));
         c->auth.scram = has_scram;
     }
+    c->typical_user = typical_user(c);
 }
 
 static void complete_limits(struct load *l)

@@ -108,6 +108,7 @@ void file_note(struct load *l, const char *path, const struct node *n);
 const char *secret_read(struct load *l, const char *key, const struct node *n);
 
 /* safety.c: the rule that keeps the relay closed. Tells a problem for each network of strangers. */
+const struct conf_user *typical_user(const struct config *c); /* typical.c */
 void check_networks(struct load *l, const char *key, const struct node *n);
 bool domain_is_too_wide(const char *name); /* "com": nobody's own */
 

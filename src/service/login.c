@@ -21,6 +21,7 @@ struct login {
 struct login_job {
     struct job job;
     const struct conf_user *user; /* of the session's snapshot; NULL: unknown, and the work is done all the same */
+    bool pretended;               /* the hashes are another's, and what they say counts for nothing */
     enum conf_user_service service;
     login_done_fn *done;
     size_t count;
@@ -131,7 +132,8 @@ static void run_login(struct job *job)
 {
     struct login_job *j = LIST_ENTRY(job, struct login_job, job);
 
-    j->good = password_verify((const char *const *)j->hashes, j->count, slice_make(j->password, j->password_n));
+    j->good = password_verify((const char *const *)j->hashes, j->count, slice_make(j->password, j->password_n)) &&
+              !j->pretended;
 }
 
 static void login_drop(struct job *job)
@@ -185,14 +187,18 @@ static void start_check(struct peer *p, const struct conf_user *user, const stru
                         enum conf_user_service service, login_done_fn *done)
 {
     struct login_job *j = mem_zero(sizeof *j);
+    const struct conf_user *whose = user;
 
+    j->pretended = user == NULL || user->passwords.count == 0;
+    if (j->pretended)
+        whose = p->config->typical_user;
     j->user = user;
     j->service = service;
     j->done = done;
-    j->count = user != NULL ? user->passwords.count : 0;
+    j->count = whose != NULL ? whose->passwords.count : 0;
     j->hashes = mem_array(j->count, sizeof *j->hashes);
     for (size_t i = 0; i < j->count; i++)
-        j->hashes[i] = mem_str(user->passwords.items[i]);
+        j->hashes[i] = mem_str(whose->passwords.items[i]);
     j->password_n = strlen(attempt->password);
     j->password = mem_dup(attempt->password, j->password_n);
     slice_clip(slice_str(attempt->user), j->login, sizeof j->login);
@@ -239,12 +245,16 @@ enum when login_ask(struct peer *p, const struct sasl_attempt *attempt, enum con
 void login_scram_keys(struct peer *p, struct slice login, struct sasl_scram_keys *ret)
 {
     const struct conf_user *user = config_login(p->config, login);
-    struct scram_keys keys;
+    const struct conf_user *typical = p->config->typical_user;
+    struct scram_keys keys, others;
 
     memset(ret, 0, sizeof *ret);
     ret->known = user != NULL && scram_keys_find(user->passwords.items, user->passwords.count, &keys);
-    if (!ret->known)
+    if (!ret->known) {
         scram_keys_pretend(login, peers_flow(p->peers)->scram_secret, &keys);
+        if (typical != NULL && scram_keys_find(typical->passwords.items, typical->passwords.count, &others))
+            keys.iterations = others.iterations;
+    }
     memcpy(ret->salt, keys.salt, sizeof ret->salt);
     ret->salt_n = keys.salt_n;
     ret->iterations = keys.iterations;

@@ -16,7 +16,7 @@ enum { SHA_ROUNDS_MAX = 1000000, BCRYPT_COST_MAX = 14 };
 
 static const char scram_tag[] = "{SCRAM-SHA-256}";
 
-/* The hash that is computed for a user who does not exist: of yescrypt, the scheme that password_hash and /etc/shadow
+/* The hash that is computed where there is none to compare with: of yescrypt, the scheme that password_hash and /etc/shadow
  * use today. Nothing that it answers is believed. */
 static const char nobody[] = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7";
 

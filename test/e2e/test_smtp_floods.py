@@ -1,7 +1,7 @@
 """What a client may cost that says much, or says the same again and again."""
 import os
 
-from lib import ANNA, DOMAIN, Server, message, want
+from lib import ANNA, DOMAIN, PASSWORDS, Server, message, want
 
 MANY = 1000
 CROWD = "crowd@" + DOMAIN
@@ -65,6 +65,23 @@ def test_headers_count_as_memory(t):
     assert codes.count(452) > 12 and set(codes) <= {452, 554}, codes  # 554: no author
     s.send(message("afterwards", more=field * 900))
     s.wait_mail(count=2)
+
+
+def test_unknown_users_cost_what_known_ones_do(t):
+    """Nobody tells by the time who has a mailbox, whatever scheme the hashes have; and another's password is none."""
+    s = Server(t, {"users": {"c@" + DOMAIN: {}}})
+
+    def cost(user):
+        before = worked(s)
+        for _ in range(10):
+            with s.connect("submission", "implicit") as c:
+                c.ehlo()
+                c.auth_plain(user, "wrong", 535)
+                c.auth_plain(user, PASSWORDS[ANNA] if user != ANNA else "wrong", 535)
+        return worked(s) - before
+
+    known, unknown, without = cost(ANNA), cost("nobody@" + DOMAIN), cost("c@" + DOMAIN)
+    assert max(unknown, without) < 2 * known + 0.2, (known, unknown, without)
 
 
 def until_421(c, command, count):

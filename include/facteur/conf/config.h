@@ -173,6 +173,7 @@ struct config {
     struct map domains, users, aliases;
     const struct conf_domain **domain_list;
     const struct conf_user **user_list;
+    const struct conf_user *typical_user; /* whose password hashes are like most; NULL: nobody has one */
     const struct conf_alias **alias_list;
     const char *users_file; /* what `facteur user` rewrites, or NULL */
 

@@ -9,8 +9,7 @@
 
 #include "facteur/base/buf.h"
 
-/* True when the password fits one of the hashes. With count 0 the work of one hash is done all the same, so that an
- * unknown user takes as long as a known one. */
+/* True when the password fits one of the hashes. With count 0 the work of one hash is done all the same. */
 bool password_verify(const char *const *hashes, size_t count, struct slice password);
 
 enum password_scheme { PASSWORD_YESCRYPT, PASSWORD_BCRYPT, PASSWORD_SHA512, PASSWORD_ARGON2ID, PASSWORD_SCRAM };
