@@ -74,6 +74,7 @@ bool read_hop(struct load *l, const char *key, const struct node *n, struct conf
     if (node_is_null(node_get(n, "verify")))
         hop.verify = hop.tls == RELAY_TLS_STARTTLS || hop.tls == RELAY_TLS_IMPLICIT;
     check_login(l, key, n, &hop);
+    check_own_hop(l, key, &hop);
     *to = hop;
     return l->problems.count == before;
 }

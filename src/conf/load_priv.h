@@ -109,6 +109,7 @@ const char *secret_read(struct load *l, const char *key, const struct node *n);
 
 /* safety.c: the rule that keeps the relay closed. Tells a problem for each network of strangers. */
 const struct conf_user *typical_user(const struct config *c); /* typical.c */
+void check_own_hop(struct load *l, const char *key, const struct conf_next_hop *hop);
 void check_networks(struct load *l, const char *key, const struct node *n);
 bool domain_is_too_wide(const char *name); /* "com": nobody's own */
 

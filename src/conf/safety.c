@@ -143,6 +143,34 @@ void check_networks(struct load *l, const char *key, const struct node *n)
                 key);
 }
 
+static bool is_listener(const struct conf_listener *listener, const struct ip *host, uint16_t port)
+{
+    struct ip here;
+
+    if (listener->port != port || (listener->service != SERVICE_SMTP && listener->service != SERVICE_SUBMISSION) ||
+        ip_parse(slice_str(listener->address), &here) < 0)
+        return false;
+    return ip_equal(&here, host) || (ip_is_any(&here) && ip_is_loopback(host));
+}
+
+/* Mail that is sent to ourselves comes back until it has too many Received fields. */
+void check_own_hop(struct load *l, const char *key, const struct conf_next_hop *hop)
+{
+    const struct config *c = l->c;
+    struct ip host;
+
+    if (hop->host == NULL ||
+        ip_parse(slice_str(strcmp(hop->host, "localhost") == 0 ? "127.0.0.1" : hop->host), &host) < 0)
+        return;
+    for (size_t i = 0; i < c->listener_count; i++) {
+        if (!is_listener(&c->listeners[i], &host, hop->port))
+            continue;
+        problem_add(&l->problems, hop->at, "%s: %s port %u is this server itself; its mail would go round in a loop",
+                    key, hop->host, (unsigned)hop->port);
+        return;
+    }
+}
+
 /* A single label is a top-level domain unless it is one of those that exist on private networks only. */
 bool domain_is_too_wide(const char *name)
 {
