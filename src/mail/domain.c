@@ -22,17 +22,23 @@ static bool all_digits(struct slice s)
     return true;
 }
 
-/* sub-domain = Let-dig [Ldh-str] */
+/* As sub-domain = Let-dig [Ldh-str] may have; and "_", which hosts have although it was never allowed, and which the DNS
+ * takes. */
+static bool is_name_octet(char c)
+{
+    return is_let_dig(c) || c == '_';
+}
+
 static int check_label(struct slice label)
 {
     if (label.n == 0)
         return -EINVAL;
     if (label.n > LIMIT_LABEL)
         return -ENAMETOOLONG;
-    if (!is_let_dig(label.p[0]) || !is_let_dig(label.p[label.n - 1]))
+    if (!is_name_octet(label.p[0]) || !is_name_octet(label.p[label.n - 1]))
         return -EINVAL;
     for (size_t i = 0; i < label.n; i++)
-        if (!is_let_dig(label.p[i]) && label.p[i] != '-')
+        if (!is_name_octet(label.p[i]) && label.p[i] != '-')
             return -EINVAL;
     return 0;
 }
@@ -141,7 +147,7 @@ int helo_parse(struct slice text, char to[LIMIT_DOMAIN + 1])
         label = c == '.' ? 0 : label + 1;
         if (label > LIMIT_LABEL || (c == '.' && (i == 0 || text.p[i - 1] == '.')))
             return -EINVAL;
-        if (!is_let_dig(c) && c != '-' && c != '_' && c != '.')
+        if (!is_name_octet(c) && c != '-' && c != '.')
             return -EINVAL;
     }
     if (label == 0) /* a second dot at the end */

@@ -44,6 +44,8 @@ static void reads_to_one_canonical_form(void **state)
     assert_address("h!u@example.org", "h!u", "example.org", "h!u@example.org");
     assert_address("!#$%&'*+-/=?^_`{|}~@a.example", "!#$%&'*+-/=?^_`{|}~", "a.example",
                    "!#$%&'*+-/=?^_`{|}~@a.example");
+    assert_address("x@foo_bar.Example.com", "x", "foo_bar.example.com", "x@foo_bar.example.com");
+    assert_address("x@_foo.bar_.example", "x", "_foo.bar_.example", "x@_foo.bar_.example");
     assert_address("postmaster", "postmaster", "", "postmaster");
     assert_address("a@[192.0.2.1]", "a", "[192.0.2.1]", "a@[192.0.2.1]");
     assert_address("a@[ipv6:2001:DB8:0::1]", "a", "[IPv6:2001:db8::1]", "a@[IPv6:2001:db8::1]");
@@ -83,7 +85,6 @@ static void refuses_what_is_no_address(void **state)
         { "a@b@example.org", -EINVAL },
         { "a@-b.example", -EINVAL },
         { "a@b-.example", -EINVAL },
-        { "a@b_c.example", -EINVAL },
         { "a@.example", -EINVAL },
         { "a@b..example", -EINVAL },
         { "a@b.example..", -EINVAL },
