@@ -285,7 +285,7 @@ static enum stage_result check_delivered_to(struct transaction *t, struct verdic
 }
 
 /* RFC 5322 3.6, RFC 7489 6.6.1: without exactly one author nobody can say who is answerable. Our own users and devices
- * get what they forgot (mend); from outside it is refused. */
+ * get what they forgot (mend), and devices write what nobody can read; from outside it is refused. */
 static enum stage_result check_author(struct transaction *t, struct verdict *v)
 {
     size_t count = header_count(&t->header, "From");
@@ -301,7 +301,7 @@ static enum stage_result check_author(struct transaction *t, struct verdict *v)
                 ? -EINVAL
                 : header_addresses(buf_slice(&value), authors, 2);
         buf_clear(&value);
-        if (n == 1 || (n >= 1 && !client_is_outside(t->client)))
+        if (n == 1 || (n != 0 && !client_is_outside(t->client))) /* a login's: see author-rights */
             return STAGE_CONTINUE;
     }
     *v = verdict_make(554, "5.6.0",
@@ -320,6 +320,8 @@ static bool authors_belong(const struct transaction *t, const struct header_fiel
 
     buf_init(&value, LIMIT_HEADER_FIELD);
     n = header_value(from, &value) < 0 ? -EINVAL : header_addresses(buf_slice(&value), authors, AUTHORS_MAX);
+    if (n == -EINVAL && value.n > 0)
+        n = header_sole_address(buf_slice(&value), authors) == 0 ? 1 : -EINVAL;
     buf_clear(&value);
     if (n < 1 || n > AUTHORS_MAX)
         return false;

@@ -257,3 +257,25 @@ int header_addresses(struct slice value, struct address *ret, size_t max)
             r.in = slice_skip(r.in, 1);
     }
 }
+
+static size_t count_of(struct slice s, char c)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.n; i++)
+        n += s.p[i] == c;
+    return n;
+}
+
+int header_sole_address(struct slice value, struct address *ret)
+{
+    ptrdiff_t open;
+
+    value = slice_trim(value);
+    open = slice_find(value, '<');
+    if (open < 0 || value.p[value.n - 1] != '>' || count_of(value, '<') != 1 || count_of(value, '>') != 1 ||
+        count_of(value, '@') != 1)
+        return -EINVAL;
+    value = slice_skip(slice_head(value, value.n - 1), (size_t)open + 1);
+    return address_parse(slice_trim(value), ADDRESS_UTF8 | ADDRESS_LITERAL, ret) < 0 ? -EINVAL : 0;
+}

@@ -130,6 +130,23 @@ def test_every_author_belongs_to_the_login(t):
         c.transaction(BERT, [BERT], ("From: <%s>, <a@example.com>\r\n\r\nhi\r\n" % BERT).encode())
 
 
+def test_authors_that_nobody_can_read(t):
+    """Taken from devices, and from a login when the one address in it is its own."""
+    texts = ["[Ticket 5] Foo <%s>", "Foo, Inc. <%s>"]
+    s = Server(t)
+    for text in texts:
+        with s.submit() as c:
+            c.transaction(ANNA, [BERT], ("From: %s\r\n\r\nhi\r\n" % text % ANNA).encode())
+            for bad in (text % BERT, "Foo, Inc. <%s" % ANNA, "[%s] <%s>" % (BERT, ANNA), "Anna"):
+                want(c.transaction(ANNA, [BERT], ("From: %s\r\n\r\nhi\r\n" % bad).encode(), 553), 553, "5.7.1")
+    with s.connect() as c:
+        c.ehlo()
+        want(c.transaction("x@example.net", [BERT], ("From: %s\r\n\r\nhi\r\n" % texts[0] % ANNA).encode(), 554), 554)
+    s.reload(relay={"trusted": ["127.0.0.1/32"]})
+    for text in texts + ["Scanner %s"]:
+        s.send(("From: %s\r\n\r\nhi\r\n" % text % "a@example.net").encode())
+
+
 def test_missing_fields_are_added_on_submission_alone(t):
     s = Server(t)
     with s.submit() as c:

@@ -47,5 +47,8 @@ int header_value(const struct header_field *f, struct buf *out) MUST_USE;
  * Writes up to max; returns how many there are in all, or -EINVAL when it cannot be read. Display names are not kept.
  */
 int header_addresses(struct slice value, struct address *ret, size_t max) MUST_USE;
+/* What many write and header_addresses cannot read: "[Ticket 5] Foo <a@b>", "Foo, Inc. <a@b>". The address in the angle
+ * brackets at the end, when there is no other "@" that somebody could take for another's. 0 or -EINVAL. */
+int header_sole_address(struct slice value, struct address *ret) MUST_USE;
 
 #endif

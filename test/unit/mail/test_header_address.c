@@ -156,9 +156,37 @@ static void comments_nest_within_bounds(void **state)
     mem_free((void *)(uintptr_t)deep.p);
 }
 
+static void a_sole_address(void **state)
+{
+    static const char *const wrong[] = { "",
+                                         "a@b.example",
+                                         "Foo <a@b.example",
+                                         "x@y.example, Foo <a@b.example>",
+                                         "<a@b.example> x",
+                                         "Foo <a@b.example> <c>",
+                                         "Foo <>",
+                                         "Foo <a>",
+                                         "<@b.example>",
+                                         "Foo > <a@b.example>",
+                                         "\"x@y.example\" <a@b.example>" };
+    static const char *const right[] = { "[Ticket 5] Foo <a@b.example>", "Foo, Inc. <a@b.example>", "<a@b.example>",
+                                         "Dr. (who, Foo; < a@b.example >", "M\xc3\xbcller : \"x <a@b.example> " };
+    struct address a;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(header_sole_address(slice_str(wrong[i]), &a), -EINVAL);
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        assert_int_equal(header_sole_address(slice_str(right[i]), &a), 0);
+        assert_string_equal(a.local, "a");
+        assert_string_equal(a.domain, "b.example");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sole_address),
         cmocka_unit_test(reads_addresses),
         cmocka_unit_test(refuses_what_cannot_be_read),
         cmocka_unit_test(bombs_take_linear_time),
