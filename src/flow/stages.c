@@ -254,7 +254,8 @@ static void recipient_keys(struct transaction *t, struct map *keys)
 
         address_key(&r->target.address, key);
         map_put(keys, slice_str(key), t);
-        if (r->asked == NULL || address_parse(slice_str(r->asked), ADDRESS_UTF8, &asked) < 0)
+        if (r->asked == NULL || r->target.route == ROUTE_LOCAL ||
+            address_parse(slice_str(r->asked), ADDRESS_UTF8, &asked) < 0)
             continue;
         address_key(&asked, key);
         map_put(keys, slice_str(key), t);

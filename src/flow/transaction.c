@@ -101,6 +101,15 @@ static bool is_reached(struct transaction *t, const struct policy_target *target
     return map_put(&t->reached, slice_make(key, (size_t)n), t) != NULL;
 }
 
+static bool is_asked_for(const struct policy_target *target, const char *asked)
+{
+    char *text = address_str(&target->address);
+    bool same = asked != NULL && slice_iis(slice_str(text), asked);
+
+    mem_free(text);
+    return same;
+}
+
 static void add_recipient(struct transaction *t, const struct policy_target *target, const char *asked)
 {
     struct transaction_recipient *r;
@@ -112,12 +121,12 @@ static void add_recipient(struct transaction *t, const struct policy_target *tar
     r->notify = t->rcpt.notify;
     if (t->rcpt.orcpt[0] != '\0')
         r->orcpt = arena_str(&t->arena, slice_str(t->rcpt.orcpt));
-    r->asked = target->route == ROUTE_RELAY ? asked : NULL;
+    r->asked = is_asked_for(target, asked) ? NULL : asked;
     list_push(&t->recipients, &r->link);
     t->count++;
 }
 
-/* The address of this RCPT, when it is one of ours that leads elsewhere; else NULL. */
+/* The address of this RCPT when it is one of ours, else NULL. */
 static const char *asked_for(struct transaction *t)
 {
     const struct address *a = &t->rcpt.forward_path;

@@ -17,6 +17,7 @@ struct transaction_commit {
     struct body_store *store; /* of a spooled body */
     struct transaction *t;    /* NULL when it has gone */
     char session[16];
+    char *asked; /* the first recipient's, or NULL */
 };
 
 static void fill_recipient(struct queue_recipient *to, const struct transaction_recipient *from, uint32_t seq,
@@ -118,7 +119,8 @@ static void log_accepted(const struct transaction_commit *c)
     base32_u64(m->id, id);
     LOG(INFO, "accepted", kv_str("session", c->session), kv_str("queue", id), kv_str("client", m->client),
         kv_str("login", m->login), kv_str("from", m->sender[0] != '\0' ? m->sender : "<>"),
-        kv_str("to", m->recipients[0].address), kv_num("recipients", m->count), kv_num("size", (int64_t)m->size));
+        kv_str("to", m->recipients[0].address), kv_str("orig_to", c->asked), kv_num("recipients", m->count),
+        kv_num("size", (int64_t)m->size));
     chronicle_add(c->f->chronicle, HISTORY_RECEIVED, m->id, m->sender, NULL, m->client);
 }
 
@@ -154,7 +156,13 @@ static void committed(struct commit_request *r, int status, const char *why)
     }
     if (m != NULL)
         schedule_add(c->f, m);
+    mem_free(c->asked);
     mem_free(c);
+}
+
+static char *first_asked(const struct transaction *t)
+{
+    return mem_str(LIST_ENTRY(t->recipients.next, struct transaction_recipient, link)->asked);
 }
 
 static void start_commit(struct transaction *t)
@@ -164,6 +172,7 @@ static void start_commit(struct transaction *t)
     c->f = t->flow;
     c->message = make_message(t);
     c->t = t;
+    c->asked = first_asked(t);
     slice_clip(slice_str(t->client->session), c->session, sizeof c->session);
     if (c->message->spooled) {
         c->store = t->store;

@@ -262,6 +262,7 @@ struct verdict policy_sender(const struct config *c, const struct policy_client 
                              const struct address *reverse_path)
 {
     const struct conf_user *user = client->user;
+    struct verdict no;
 
     if (user == NULL && client->submission)
         return verdict_by(verdict_make(530, "5.7.0", "log in first"), "listen.service", 0);
@@ -269,8 +270,10 @@ struct verdict policy_sender(const struct config *c, const struct policy_client 
         return verdict_by(verdict_ok("2.1.0", "sender ok"), "any sender", 0);
     if (address_is_null(reverse_path) || policy_sender_belongs(c, user, reverse_path))
         return verdict_by(verdict_ok("2.1.0", "sender ok"), "login", user->at.line);
-    return verdict_by(verdict_make(553, "5.7.1", "this sender address does not belong to your login"), "users.senders",
-                      user->at.line);
+    no = verdict_by(verdict_make(553, "5.7.1", "this sender address does not belong to your login"), "users.senders",
+                    user->at.line);
+    no.file = user->at.file;
+    return no;
 }
 
 /* How exact a route is for the domain: 0 not at all, more the more of it is named. */

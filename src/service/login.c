@@ -63,7 +63,8 @@ static struct verdict judged(struct peer *p, const struct conf_user *user, enum 
         peers_stats(p->peers)->login_failures++;
         LOG(WARNING, "login-refused", kv_str("session", p->client.session), kv_str("client", p->client.address),
             kv_str("user", user->name), kv_str("reason", "services of the account do not have this one"),
-            kv_str("rule", "users.services"), kv_num("line", user->at.line));
+            kv_str("rule", "users.services"), kv_num("line", user->at.line),
+            kv_str("file", strcmp(user->at.file, p->config->file) != 0 ? user->at.file : NULL));
         return v;
     }
     if (!peer_takes_seat(p, user, &v)) {
@@ -128,6 +129,11 @@ static const char *not_there(const struct conf_user *user)
     return user->enabled ? NULL : "the account is switched off";
 }
 
+static const char *wrong(const struct conf_user *user)
+{
+    return user->passwords.count > 0 ? "wrong password" : "the account has no password";
+}
+
 static void run_login(struct job *job)
 {
     struct login_job *j = LIST_ENTRY(job, struct login_job, job);
@@ -169,7 +175,7 @@ static void login_done(void *owner, struct job *job)
 {
     struct peer *p = owner;
     struct login_job *j = LIST_ENTRY(job, struct login_job, job);
-    const char *why = j->user != NULL && !j->good ? "wrong password" : not_there(j->user);
+    const char *why = j->user != NULL && !j->good ? wrong(j->user) : not_there(j->user);
     struct password_claim claim;
     struct verdict v;
 
@@ -233,7 +239,7 @@ enum when login_ask(struct peer *p, const struct sasl_attempt *attempt, enum con
         start_check(p, user, attempt, service, done);
         return LATER;
     }
-    why = !attempt->scram_proved ? "wrong password" : not_there(user);
+    why = user != NULL && !attempt->scram_proved ? wrong(user) : not_there(user);
     if (why != NULL) {
         login_bad(p, attempt->user, why, done);
         return LATER;

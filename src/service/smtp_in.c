@@ -1,6 +1,7 @@
 #include "facteur/service/smtp_in.h"
 
 #include "facteur/base/log.h"
+#include "facteur/base/mem.h"
 #include "facteur/flow/transaction.h"
 #include "facteur/service/login.h"
 #include "facteur/service/pace.h"
@@ -173,10 +174,23 @@ static void host_abort(void *world)
     transaction_free(&((struct smtp_session *)world)->tx);
 }
 
+/* A RCPT that is answered later is no longer at hand as it was said. */
+static char *refused_recipient(const struct smtp_session *s, const struct verdict *v, struct slice command)
+{
+    bool later = s->tx != NULL && v->rule != NULL && slice_iis(command, "RCPT");
+
+    return later ? address_str(&s->tx->rcpt.forward_path) : NULL;
+}
+
+static const char *other_file(const struct config *c, const struct verdict *v)
+{
+    return v->file != NULL && strcmp(v->file, c->file) != 0 ? v->file : NULL;
+}
+
 static void host_refused(void *world, const struct verdict *v, struct slice command)
 {
     struct smtp_session *s = world;
-    char rule_line[16] = "";
+    char *to = refused_recipient(s, v, command), rule_line[16] = "";
 
     peers_stats(s->peer.peers)->refused++;
     peers_flow(s->peer.peers)->stats.refused++;
@@ -184,7 +198,9 @@ static void host_refused(void *world, const struct verdict *v, struct slice comm
         (void)snprintf(rule_line, sizeof rule_line, "%u", v->line);
     LOG(INFO, "refused", kv_str("session", s->peer.client.session), kv_str("client", s->peer.client.address),
         kv_slice("command", command), kv_num("code", v->code), kv_str("status", v->enhanced), kv_str("reply", v->text),
-        kv_str("rule", v->rule), kv_str("line", rule_line), kv_str("from", s->tx != NULL ? s->tx->sender : NULL));
+        kv_str("rule", v->rule), kv_str("line", rule_line), kv_str("file", other_file(s->peer.config, v)),
+        kv_str("from", s->tx != NULL ? s->tx->sender : NULL), kv_str("to", to));
+    mem_free(to);
 }
 
 static const struct smtp_host host = { .send = host_send,

@@ -1,9 +1,10 @@
 """Submission: logging in, whose sender one may be, TLS before it."""
+import os
 import socket
 import ssl
 import time
 
-from lib import ANNA, BERT, DOMAIN, HOST, PASSWORDS, Server, Smtp, b64, listener, message, want, wait_until
+from lib import ANNA, BERT, DOMAIN, HASHES, HOST, PASSWORDS, Server, Smtp, b64, give, listener, message, want, wait_until
 
 
 def test_mechanisms_over_starttls_and_implicit(t):
@@ -145,6 +146,30 @@ def test_authors_that_nobody_can_read(t):
     s.reload(relay={"trusted": ["127.0.0.1/32"]})
     for text in texts + ["Scanner %s"]:
         s.send(("From: %s\r\n\r\nhi\r\n" % text % "a@example.net").encode())
+
+
+def test_the_log_says_whose_and_where(t):
+    s = Server(t, start=False)
+    with open(os.path.join(s.dir, "users.yaml"), "w", encoding="ascii") as f:
+        f.write("%s: {password: '%s', quota: 4 KiB}\nc@%s: {}\n" % (ANNA, HASHES[ANNA], DOMAIN))
+    give(f.name)
+    os.chmod(f.name, 0o600)
+    s.write(users={ANNA: None}, users_file="users.yaml")
+    s.start()
+    with s.submit() as c:
+        want(c.cmd("MAIL FROM:<x@example.net>"), 553)
+        s.wait_log("event=refused .*rule=users.senders line=1 file=.*/users.yaml")
+        c.transaction(ANNA, ["info@" + DOMAIN, BERT], message(sender=ANNA))
+        s.wait_log("event=accepted .* to=%s orig_to=info@%s " % (ANNA, DOMAIN))
+        c.transaction(ANNA, [ANNA], message(sender=ANNA))
+        assert "orig_to" not in s.log().split("event=accepted")[2]
+        c.cmd("MAIL FROM:<%s> SIZE=5000" % ANNA, 250)
+        want(c.cmd("RCPT TO:<info@%s>" % DOMAIN), 452)
+        s.wait_log("event=refused .*command=RCPT .*rule=quota .*to=info@" + DOMAIN)
+    with s.connect("submission", "implicit") as c:
+        c.ehlo()
+        c.auth_plain("c@" + DOMAIN, "x", 535)
+        s.wait_log('event=login-failed .*user=c@%s reason="the account has no password"' % DOMAIN)
 
 
 def test_missing_fields_are_added_on_submission_alone(t):

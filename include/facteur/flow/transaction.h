@@ -32,7 +32,7 @@ struct transaction_recipient {
     struct policy_target target;
     unsigned notify;
     const char *orcpt; /* in the arena, or NULL */
-    const char *asked; /* likewise: the address of the RCPT, where an alias leads from it to another server */
+    const char *asked; /* likewise: the address of the RCPT, where it is another one of ours */
 };
 
 struct transaction {

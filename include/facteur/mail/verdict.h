@@ -17,6 +17,7 @@ struct verdict {
     char text[256];
     const char *rule; /* a static name of the rule that decided, for the log; NULL: none */
     unsigned line;    /* the rule's line in the configuration file, or 0 */
+    const char *file; /* the configuration's: the file that the line is in, where it may be another one; or NULL */
 };
 
 struct verdict verdict_ok(const char *enhanced, const char *fmt, ...) PRINTF_LIKE(2, 3);             /* 250 */
