@@ -89,16 +89,6 @@ void file_name_new(struct index *x, uint32_t uid, uint64_t size, uint64_t wire, 
                    clock_wall_ms() / 1000, r, x->maildirs->host, size, wire, uid);
 }
 
-bool file_name_is_new(struct slice base)
-{
-    struct slice part;
-
-    if (!slice_cut(&base, '.', &part))
-        return false;
-    (void)slice_cut(&base, '.', &part);
-    return part.n == 17 && part.p[0] == 'R';
-}
-
 static unsigned named(unsigned keyword_count)
 {
     return keyword_count < KEYWORDS_IN_NAME ? keyword_count : KEYWORDS_IN_NAME;

@@ -259,7 +259,6 @@ void file_name_base(struct index *x, struct slice base, uint32_t uid, uint64_t s
                     char to[MAILDIR_NAME]);
 /* A new base, unique in any folder: "<seconds>.R<random>.<host>,S=…,W=…,U=…". */
 void file_name_new(struct index *x, uint32_t uid, uint64_t size, uint64_t wire, char to[MAILDIR_NAME]);
-bool file_name_is_new(struct slice base); /* whether it is such a one */
 /* base:2,<letters>: flags and the first keywords as letters, and those letters of `info` that mean nothing to us.
  * -ENAMETOOLONG. */
 int file_name_flags(struct slice base, struct slice info, uint8_t flags, uint64_t keywords, unsigned keyword_count,

@@ -160,17 +160,6 @@ int index_wire_size(int dir, const char *name, uint64_t *ret)
     return 0;
 }
 
-/* What we were writing when the system went down: nobody was told that it is there. tmp/ is swept. */
-static int set_aside(struct folder *f, const struct scan_item *item)
-{
-    int tmp = sys_make_path(f->base, "tmp");
-    int r = tmp < 0 ? tmp : sys->renameat(f->places[item->place], item->name, tmp, item->name);
-
-    if (tmp >= 0)
-        (void)sys->close(tmp);
-    return r < 0 ? r : 1;
-}
-
 /* 0: a message, 1: none of ours (or no longer there). */
 static int measure(struct folder *f, const struct scan_item *item, const struct file_name *n, struct row *row)
 {
@@ -184,8 +173,6 @@ static int measure(struct folder *f, const struct scan_item *item, const struct 
     stored = (uint64_t)st.st_size;
     row->message.internal_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     row->saved_ms = row->message.internal_ms;
-    if (n->has_size && stored < n->size && n->uid != 0 && file_name_is_new(n->base))
-        return set_aside(f, item);
     if (n->has_size && n->has_wire && n->size == stored && n->wire >= stored && n->wire - stored <= stored) {
         row->message.size = n->wire;
         return 0;

@@ -314,13 +314,16 @@ struct sweep {
     int gone;
 };
 
+/* Programs give a message the time at which it came before they give it its place: what says since when the file is there
+ * is the later of its two times. */
 static int sweep_tmp(void *ctx, int dir, const char *name)
 {
     struct sweep *w = ctx;
     struct stat st;
 
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_mtime <= w->before_s &&
-        sys->unlinkat(dir, name) == 0)
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    if (st.st_mtime <= w->before_s && st.st_ctime <= w->before_s && sys->unlinkat(dir, name) == 0)
         w->gone++;
     return 0;
 }

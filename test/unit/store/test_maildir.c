@@ -571,6 +571,7 @@ static void test_parse(void **ctx)
 static void test_sweep(void **ctx)
 {
     const struct timeval old[2] = { { 1000000000, 0 }, { 1000000000, 0 } };
+    struct timeval soon[2] = { { 0, 0 }, { 0, 0 } };
 
     (void)ctx;
     assert_int_equal(maildir_make(maildirs, USER, NULL), 0);
@@ -583,7 +584,12 @@ static void test_sweep(void **ctx)
     assert_int_equal(utimes(in_dir(&state, ANNA "/tmp/old"), old), 0);
     assert_int_equal(utimes(in_dir(&state, ANNA "/new/old"), old), 0);
     assert_int_equal(utimes(in_dir(&state, ANNA "/.Sent/tmp/old"), old), 0);
+    assert_int_equal(maildirs_sweep(maildirs, NULL), 0); /* old messages that were put there just now */
+    clock_freeze(0, clock_wall_ms() + (int64_t)48 * 3600 * 1000);
+    soon[0].tv_sec = soon[1].tv_sec = clock_wall_ms() / 1000;
+    assert_int_equal(utimes(in_dir(&state, ANNA "/tmp/young"), soon), 0);
     assert_int_equal(maildirs_sweep(maildirs, NULL), 2);
+    clock_thaw();
     assert_int_equal(count("tmp"), 1);
     assert_int_equal(count("new"), 1);
 }
