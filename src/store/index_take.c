@@ -180,16 +180,15 @@ static int measure(struct folder *f, const struct scan_item *item, const struct 
     return index_wire_size(f->places[item->place], item->name, &row->message.size);
 }
 
-/* A second name of a file that has its row (left by a crash between link and unlink): it goes. */
-static bool drop_twin(struct folder *f, const struct scan_item *item, const struct row *row)
+/* A second name of a file that has its row: another program renames by link and unlink, and is between the two. It stays:
+ * when the row's name goes, the row follows to this one. */
+static bool is_twin(const struct folder *f, const struct scan_item *item, const struct row *row)
 {
     struct stat a, b;
 
-    if (fstatat(f->places[item->place], item->name, &a, AT_SYMLINK_NOFOLLOW) < 0 ||
-        fstatat(f->places[row->place], row->name, &b, AT_SYMLINK_NOFOLLOW) < 0 || a.st_ino != b.st_ino ||
-        a.st_dev != b.st_dev || (item->place == row->place && strcmp(item->name, row->name) == 0))
-        return false;
-    return sys->unlinkat(f->places[item->place], item->name) == 0;
+    return fstatat(f->places[item->place], item->name, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(f->places[row->place], row->name, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_ino == b.st_ino &&
+           a.st_dev == b.st_dev;
 }
 
 /* Whether a row has the UID that the name carries: 1 when the item is done with (it is that row's file). */
@@ -215,9 +214,7 @@ static int taken(struct index *x, struct folder *f, struct scan_item *item, stru
     file_name_parse(slice_str(row.name), &known);
     if (!slice_eq(known.base, n.base))
         return 0;
-    if (row.place == item->place && strcmp(row.name, item->name) == 0)
-        return 1;
-    return drop_twin(f, item, &row);
+    return is_twin(f, item, &row);
 }
 
 static int put_row(struct index *x, struct folder *f, const struct scan_item *item, const struct row *row,
