@@ -1,6 +1,7 @@
 /* The folders that the index knows: their rows, and their directories on the disk. */
 #include "index_priv.h"
 
+#include "facteur/base/clock.h"
 #include "facteur/base/mem.h"
 #include "facteur/store/sys.h"
 
@@ -350,9 +351,9 @@ int index_folder_add(struct index *x, const char *name, const char *dir, enum in
     f = folder_new(x, x->next_folder > 0 ? x->next_folder : 1, name, dir);
     f->special = special;
     f->must_scan = f->partial = true;
-    f->modseq = f->vanished_from = x->modseq_floor;
-    if (f->modseq == 0) /* nothing has happened in it, but a former folder of its name may have been seen */
-        f->modseq = f->vanished_from = index_next_modseq(x, f);
+    /* It may have been a folder of ours before, with its UIDVALIDITY: then clients know what it had then. */
+    f->modseq = (uint64_t)clock_wall_ms();
+    f->modseq = f->vanished_from = f->modseq > x->modseq_floor ? f->modseq : x->modseq_floor;
     r = open_places(x, f, e);
     if (r == 0)
         r = check(x, f, e);
@@ -417,6 +418,8 @@ int index_folder_drop(struct index *x, struct folder **f, struct err *e)
         return r;
     }
     TRY(index_commit(x, e));
+    if (x->modseq_floor <= (*f)->modseq) /* it may come back */
+        x->modseq_floor = (*f)->modseq + 1;
     index_folder_free(x, f);
     return 0;
 }

@@ -218,6 +218,37 @@ static void test_foreign_changes(void **ctx)
     lists(FIRST "b\nc!/\nc/d\n");
 }
 
+/* A directory that another program moves away and back is the folder that it was: its modseq goes on. */
+static void test_gone_and_back(void **ctx)
+{
+    struct index_folder was, now;
+
+    (void)ctx;
+    clock_freeze(0, clock_wall_ms());
+    assert_int_equal(create("a"), 0);
+    for (int i = 0; i < 3; i++) {
+        char name[20];
+
+        (void)snprintf(name, sizeof name, "%d.x:2,S", i);
+        put_message(".a", name);
+        (void)status("a");
+    }
+    was = folder("a");
+    assert_int_equal(rename(in_box(".a"), in_box("away")), 0);
+    assert_false(is_there("a"));
+    assert_int_equal(rename(in_box("away"), in_box(".a")), 0);
+    now = folder("a");
+    assert_int_equal(now.uidvalidity, was.uidvalidity);
+    assert_true(now.modseq > was.modseq);
+    assert_int_equal(rename(in_box(".a"), in_box("away")), 0);
+    assert_false(is_there("a"));
+    reopen();
+    clock_advance(1000);
+    assert_int_equal(rename(in_box("away"), in_box(".a")), 0);
+    assert_true(folder("a").modseq > now.modseq);
+    clock_thaw();
+}
+
 static void test_create(void **ctx)
 {
     struct err e = { 0 };
@@ -554,6 +585,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_first_folders_again, setup_empty, teardown),
         cmocka_unit_test_setup_teardown(test_foreign, setup_empty, teardown),
         cmocka_unit_test_setup_teardown(test_foreign_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gone_and_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_create, setup, teardown),
         cmocka_unit_test_setup_teardown(test_delete, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rename, setup, teardown),
