@@ -28,6 +28,7 @@ enum {
     MAILBOXES_POLL_MS = 30 * 1000, /* where directories cannot be watched, and after a failed look */
     MAILBOXES_REST_MS = 10 * 1000, /* a lane with nothing to do gives back memory and descriptors */
     MAILBOXES_LOOKS = 2,           /* looks that follow a change, for what the file system's clock has hidden */
+    MAILBOXES_UNFINISHED_MS = 250, /* between looks at a file that is still being written */
     RESERVE_AHEAD = 256,           /* UIDs kept ready for arrivals: as many are skipped after a kill, at most */
     PATH_LENGTH = 4096
 };

@@ -100,11 +100,13 @@ static void look_after(struct open_mailbox *b, int64_t ms)
 
 /* A change within one tick of the file system's clock can hide behind another (store/index_sync): soon it cannot any
  * more; in a large folder, which is not read that often, later. */
-static void look_later(struct open_mailbox *b)
+static void look_later(struct open_mailbox *b, bool unfinished)
 {
     static const int64_t after_ms[MAILBOXES_LOOKS] = { 250, 5500 };
 
-    if (b->watch == NULL)
+    if (unfinished) /* that a file is complete is told by no event */
+        look_after(b, MAILBOXES_UNFINISHED_MS);
+    else if (b->watch == NULL)
         look_after(b, MAILBOXES_POLL_MS);
     else if (b->looks < MAILBOXES_LOOKS)
         look_after(b, after_ms[b->looks++]);
@@ -179,6 +181,7 @@ static void failed(struct mailbox_refresh *r)
 static void found(struct mailbox_refresh *r)
 {
     struct open_mailbox *b = r->b;
+    bool unfinished = r->j.changes.unfinished;
 
     if (r->j.code < 0)
         failed(r);
@@ -189,7 +192,7 @@ static void found(struct mailbox_refresh *r)
     if (r->j.code < 0)
         return;
     b->unreadable = false;
-    look_later(b);
+    look_later(b, unfinished);
 }
 
 static void done(void *owner, struct account_job *j)

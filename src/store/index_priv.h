@@ -142,6 +142,7 @@ struct folder {
     bool known[PLACES];     /* `seen` is what the rows say */
     int64_t doubt_until_ms; /* our own change may hide another's of the same instant: scan again then; 0: none */
     int64_t scan_us;        /* how long the last scan took */
+    bool unfinished;        /* a file was left for the next look: somebody may still be writing it */
 
     struct index_scan *scan;       /* in progress, or NULL */
     struct mailbox_changes unsaid; /* found in a call that could not tell */
@@ -321,6 +322,8 @@ struct own_change {
 };
 void index_own_start(const struct folder *f, struct own_change *own);
 void index_own_end(struct folder *f, const struct own_change *own);
+/* The clock that the file system's times are taken from, whatever a test's clock says. */
+int64_t index_files_ns(void);
 void index_doubt(struct folder *f); /* something may have been missed: to be looked at again soon */
 bool dir_mark_read(int fd, struct dir_mark *ret);
 bool dir_mark_same(const struct dir_mark *a, const struct dir_mark *b);

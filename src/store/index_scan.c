@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum { MATCH_ROWS = 256, CHECK_EVERY = 256, FAR_FUTURE_NS = 2000000000 };
 
@@ -32,8 +31,10 @@ void index_scan_start(struct folder *f, const bool places[PLACES])
     s->began_us = clock_mono_us();
     s->believe_from = f->row_next;
     s->next = 1;
-    if (places[PLACE_CUR] && places[PLACE_NEW]) /* else what is in doubt may be where nobody looks now */
+    if (places[PLACE_CUR] && places[PLACE_NEW]) { /* else what is in doubt may be where nobody looks now */
         f->doubt_until_ms = 0;
+        f->unfinished = false;
+    }
     f->scan = s;
 }
 
@@ -73,20 +74,11 @@ static void add_item(struct scan_item **items, size_t *count, size_t *cap, const
     (*items)[(*count)++] = *item;
 }
 
-/* The clock that the file system's times are taken from, whatever a test's clock says. */
-static int64_t now_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_REALTIME_COARSE, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static int read_start(struct folder *f, struct index_scan *s)
 {
     int fd;
 
-    s->before_ns = now_ns();
+    s->before_ns = index_files_ns();
     if (!dir_mark_read(f->places[s->place], &s->before))
         return -errno;
     fd = sys->openat(f->places[s->place], ".", O_RDONLY | O_DIRECTORY, 0);
@@ -442,7 +434,7 @@ static int gone_some(struct index *x, struct folder *f, int64_t since, struct er
 
 int index_adopted(struct index *x, struct folder *f, struct err *e)
 {
-    if (!f->adopting || f->partial || f->due.count > 0)
+    if (!f->adopting || f->partial || f->unfinished || f->due.count > 0)
         return DONE;
     f->adopting = false;
     return index_uid_write(x, f, f->reserved, e);
@@ -452,7 +444,7 @@ static int finish(struct index *x, struct folder *f, struct err *e)
 {
     struct index_scan *s = f->scan;
 
-    if (f->partial && s->places[PLACE_CUR] && s->places[PLACE_NEW]) {
+    if (f->partial && !f->unfinished && s->places[PLACE_CUR] && s->places[PLACE_NEW]) {
         f->partial = false;
         TRY(index_begin(x, e));
         TRY(index_save(x, f, e));

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 
 enum { DOUBT_MIN_MS = 100, DOUBT_MAX_MS = 5000, DOUBT_COST = 50 /* a look again at most 1/50 of the time */ };
 enum { PATH_ROOM = 2048, TELL_ROWS = 256, UNSAID_MAX = 1 << 17 };
@@ -42,6 +43,14 @@ bool dir_mark_same(const struct dir_mark *a, const struct dir_mark *b)
 bool index_slice_over(int64_t since_us)
 {
     return clock_mono_us() - since_us >= (int64_t)INDEX_SLICE_MS * 1000;
+}
+
+int64_t index_files_ns(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 void index_doubt(struct folder *f)
@@ -175,6 +184,7 @@ int index_tell(struct index *x, struct folder *f, struct mailbox_changes *ret, s
         tell_news(f, ret);
     f->rebuilt = false;
     mailbox_changes_clear(&f->unsaid);
+    ret->unfinished = f->unfinished;
     ret->modseq = f->modseq;
     ret->uidnext = f->uidnext;
     ret->first_recent = f->first_recent;
@@ -197,6 +207,7 @@ int index_load(struct index *x, uint32_t folder, struct mailbox_changes *ret, st
     f->loaded = true;
     f->rebuilt = false;
     ret->complete = true;
+    ret->unfinished = f->unfinished;
     ret->modseq = f->modseq;
     ret->uidnext = f->uidnext;
     ret->first_recent = f->first_recent;

@@ -19,6 +19,8 @@
 
 enum { READ_PIECE = 64 * 1024 };
 
+static const int64_t WRITING_NS = 2000000000; /* nobody has written for so long: it is complete */
+
 static const struct dovecot_record *find_without(const struct dovecot_uidlist *l, struct slice base, const char *fields)
 {
     char to[MAILDIR_NAME];
@@ -160,7 +162,18 @@ int index_wire_size(int dir, const char *name, uint64_t *ret)
     return 0;
 }
 
-/* 0: a message, 1: none of ours (or no longer there). */
+/* Whether another program may still be writing the file where it is (cp, tar, scp), and not, as it should be, in tmp/: the
+ * octets are the last that has changed, and that just now. A file that is renamed, or gets its time set, when it is
+ * complete has changed since. */
+static bool being_written(const struct stat *st)
+{
+    int64_t age = index_files_ns() - ((int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec);
+
+    return st->st_mtim.tv_sec == st->st_ctim.tv_sec && st->st_mtim.tv_nsec == st->st_ctim.tv_nsec && age < WRITING_NS &&
+           age > -WRITING_NS;
+}
+
+/* 0: a message, 1: none of ours (or no longer there, or not yet complete). */
 static int measure(struct folder *f, const struct scan_item *item, const struct file_name *n, struct row *row)
 {
     struct stat st;
@@ -173,6 +186,11 @@ static int measure(struct folder *f, const struct scan_item *item, const struct 
     stored = (uint64_t)st.st_size;
     row->message.internal_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     row->saved_ms = row->message.internal_ms;
+    if ((!n->has_size || n->size != stored) && being_written(&st)) {
+        f->unfinished = true;
+        index_doubt(f);
+        return 1;
+    }
     if (n->has_size && n->has_wire && n->size == stored && n->wire >= stored && n->wire - stored <= stored) {
         row->message.size = n->wire;
         return 0;

@@ -349,6 +349,7 @@ class Mover:
         path = os.path.join(self.maildir, "tmp", name)
         with open(path, "wb") as out:
             out.write(b"From: a@client.example\nSubject: %d\n\nhello\n" % i)
+        os.utime(path, (time.time() - 10,) * 2)  # of a program that syncs it before
         rig.lib.give(path)
         began = time.perf_counter()
         os.rename(path, os.path.join(self.maildir, "new", name))

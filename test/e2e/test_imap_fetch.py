@@ -140,6 +140,7 @@ def many(s, count, octets, user=ANNA):
         path = os.path.join(cur, "%d.M%dP1.test:2," % (1700000000 + n, n))
         with open(path, "wb") as out:
             out.write(text)
+        os.utime(path, (1700000000 + n, 1700000000 + n))
         give(path)
 
 

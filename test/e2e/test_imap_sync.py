@@ -1,6 +1,7 @@
 """What a client stays in sync by: CONDSTORE and QRESYNC (RFC 7162), IDLE (RFC 2177), IMAP4rev2."""
 import os
 import re
+import time
 
 from imap import client, literal, server, talk
 from lib import message, wait_until
@@ -103,6 +104,24 @@ def test_qresync(t):
         talk(c, ("ENABLE QRESYNC", "OK"),
              ("SELECT INBOX (QRESYNC (%d %d))" % (validity, start), "OK", r"VANISHED \(EARLIER\) 1:[67]"),
              ("NOOP", "OK"), ("SELECT INBOX (QRESYNC (%d %d))" % (validity, now), "OK", r"VANISHED \(EARLIER\) 7$"))
+
+
+def test_a_file_that_is_written_where_it_lies(t):
+    """By cp or tar, slowly: clients see it when it is complete, without asking, and never a part of it."""
+    s = server(t)
+    with client(s, select="INBOX") as c:
+        tag = c.send("IDLE")
+        assert c.line().startswith(b"+")
+        with open(os.path.join(s.maildir(), "cur", "1700000000.M1P1.elsewhere:2,S"), "w", encoding="ascii") as out:
+            os.fchmod(out.fileno(), 0o666)
+            for n in range(4):
+                out.write("Subject: slow\n\n" if n == 0 else "line\n")
+                out.flush()
+                time.sleep(0.7)
+        assert c.line() == b"* 1 EXISTS"
+        c.raw(b"DONE\r\n")
+        assert c.wait(tag).status == "OK"
+        talk(c, ("FETCH 1 (RFC822.SIZE BODY.PEEK[TEXT])", "OK", r"RFC822.SIZE 35 BODY\[TEXT\] \{18\}"))
 
 
 def test_a_file_that_may_not_be_read(t):

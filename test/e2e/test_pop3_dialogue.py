@@ -123,6 +123,7 @@ def test_messages_of_all_kinds(t):
             c.append("INBOX", text)
     with open(os.path.join(s.maildir(), "new", "1700000000.M1P1.elsewhere"), "wb") as out:
         out.write(b"Subject: CRLF in the file\r\n\r\nlines\r\n.\r\n")
+    os.utime(out.name, (1700000000, 1700000000))  # complete for long
     os.chmod(out.name, 0o666)
     texts.append(b"Subject: CRLF in the file\r\n\r\nlines\r\n.\r\n")
     c = pop(s).login()

@@ -44,6 +44,7 @@ struct mailbox_changes {
     uint32_t first_recent; /* 0: as before; messages from this UID on are \Recent to the next session */
     char **keywords;       /* all names, when there are new ones; NULL: as before */
     unsigned keyword_count;
+    bool unfinished; /* there are files that somebody may still be writing: worth another look soon */
 };
 void mailbox_changes_clear(struct mailbox_changes *c);
 /* Appends one (any order is fine: mailbox_apply sorts when needed). */

@@ -341,6 +341,7 @@ static bool some_file(struct world *w, const char *place, char name[256])
 
 static void other_adds(struct world *w)
 {
+    const struct timespec complete[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1600000000 } };
     char text[100], name[64];
     size_t n = make_text(w, text, sizeof text);
     const char *place = pick(w, 2) == 0 ? "cur" : "new";
@@ -348,6 +349,7 @@ static void other_adds(struct world *w)
     (void)snprintf(name, sizeof name, "1700000000.%u.other%s", (unsigned)w->tokens,
                    place[0] == 'c' && pick(w, 2) == 0 ? ":2,S" : "");
     file_write(in_maildir(w, "tmp", name), text, n);
+    assert_int_equal(utimensat(AT_FDCWD, in_maildir(w, "tmp", name), complete, 0), 0);
     assert_int_equal(rename(in_maildir(w, "tmp", name), in_maildir(w, place, name)), 0);
 }
 

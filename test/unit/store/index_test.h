@@ -100,6 +100,7 @@ static UNUSED const char *in_box(const char *name)
 static UNUSED void put(const char *name, const char *text)
 {
     file_write(in_box(name), text, strlen(text));
+    file_age(in_box(name));
 }
 
 static UNUSED void apply(struct mailbox_changes *c)

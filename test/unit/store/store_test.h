@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define UNUSED __attribute__((unused))
@@ -67,6 +68,14 @@ static UNUSED void file_write(const char *path, const void *p, size_t n)
     assert_true(fd >= 0);
     assert_int_equal(write(fd, p, n), n);
     (void)close(fd);
+}
+
+/* Nobody is writing it any more. */
+static UNUSED void file_age(const char *path)
+{
+    struct timespec old[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = time(NULL) - 60 } };
+
+    assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
 }
 
 static UNUSED size_t file_read(const char *path, char *to, size_t room)

@@ -79,6 +79,7 @@ static void put_message(const char *dir, const char *name)
 
     (void)snprintf(path, sizeof path, "%s/cur/%s", dir, name);
     file_write(in_box(path), "Subject: x\n\nx\n", 14);
+    file_age(in_box(path));
 }
 
 /* "name[!][+][/][\Use]" of each: ! does not exist, + subscribed, / has children. */
@@ -376,6 +377,7 @@ static void test_rename_inbox(void **ctx)
     uidnext = status("INBOX").uidnext;
     assert_int_equal(create("INBOX/child"), 0);
     file_write(in_box("new/3.x"), "Subject: x\n\nx\n", 14); /* not seen by anybody yet */
+    file_age(in_box("new/3.x"));
     assert_int_equal(rename_to("inbox", "old"), 0);
     assert_int_equal(status("INBOX").messages, 0);
     assert_int_equal(status("INBOX").uidvalidity, uidvalidity);

@@ -98,6 +98,32 @@ static void a_renamed_file_is_found_by_those_who_need_it(void **ctx)
     assert_int_equal(dir_count(in_box("cur"), NULL), 0);
 }
 
+/* Written where it lies, by cp or tar. */
+static void a_file_is_seen_when_it_is_complete(void **ctx)
+{
+    const char *name = "cur/1600000003.c.host:2,S", *sized = "cur/1600000004.d.host,S=19,W=22:2,S";
+
+    (void)ctx;
+    sync_and_load();
+    file_write(in_box(name), TEXT, 5);
+    file_write(in_box(sized), TEXT, 5);
+    look_closely();
+    (void)sync_box();
+    assert_string_equal(listed(), "");
+    file_write(in_box(name), TEXT, TEXT_N);
+    file_write(in_box(sized), TEXT, TEXT_N);
+    look_closely();
+    (void)sync_box();
+    assert_string_equal(listed(), "1:8"); /* as large as its name says */
+    file_age(in_box(name));
+    look_closely();
+    (void)sync_box();
+    assert_string_equal(listed(), "1:8 2:8");
+    assert_int_equal(list.messages[0].size, TEXT_N + 3);
+    assert_int_equal(list.messages[1].size, TEXT_N + 3);
+    assert_string_equal(text_of(inbox, 2), TEXT);
+}
+
 static void a_removed_file_is_passed_over(void **ctx)
 {
     char name[256], path[300];
@@ -430,6 +456,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_new_reads_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(others_add_rename_and_remove, setup, teardown),
         cmocka_unit_test_setup_teardown(a_renamed_file_is_found_by_those_who_need_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_is_seen_when_it_is_complete, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removed_file_is_passed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(recent_ones_may_stay_in_new, setup, teardown),
         cmocka_unit_test_setup_teardown(flags_stay_in_new, setup, teardown),

@@ -58,6 +58,7 @@ static void put_file(const char *name, const char *text, size_t n)
 
     (void)snprintf(path, sizeof path, "mail/example.org/anna/Maildir/cur/%s", name);
     file_write(in_dir(&state, path), text, n);
+    file_age(in_dir(&state, path));
 }
 
 /* A message with the next UID. */
@@ -262,6 +263,7 @@ static uint32_t folder_with(const char *name, const char *text)
     assert_int_equal(index_create(box, slice_str(name), SPECIAL_NONE, NULL), 0);
     (void)snprintf(path, sizeof path, "mail/example.org/anna/Maildir/.%s/cur/1.x:2,", name);
     file_write(in_dir(&state, path), text, strlen(text));
+    file_age(in_dir(&state, path));
     assert_int_equal(index_folder(box, slice_str(name), &f, NULL), 0);
     assert_int_equal(index_status(box, f.id, &s, NULL), DONE);
     return f.id;
