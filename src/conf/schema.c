@@ -391,8 +391,8 @@ static const struct field pop3_fields[] = {
     { "uidl", &type_word, AT(pop3.uidl), .words = uidl_words, .preset = "validity.uid", .example = "dovecot",
       .meaning =
           "What unique-ids look like, for clients that come from another server: `validity.uid` (UIDVALIDITY and "
-          "UID), `dovecot` (its default, %08Xu%08Xv), `name` (of the file, as Courier and maildrop's users "
-          "have), `uid`." },
+          "UID), `dovecot` (its default, %08Xu%08Xv), `name` (of the file when facteur first saw it, "
+          "as Courier's users have, or Dovecot's with %f), `uid`." },
     { 0 },
 };
 const struct section section_pop3 = { "pop3", "pop3", "Mailboxes over POP3.", pop3_fields };

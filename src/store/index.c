@@ -247,5 +247,5 @@ int index_base_name(struct index *x, uint32_t folder, uint32_t uid, char to[MAIL
     if (r < 0)
         return r;
     file_name_parse(slice_str(row.name), &n);
-    return slice_copy(n.base, to, MAILDIR_NAME);
+    return slice_copy(file_name_adopted(n.base), to, MAILDIR_NAME);
 }

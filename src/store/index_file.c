@@ -1,4 +1,5 @@
-/* What a file's name says, and what a file is to be called: "<unique>,S=…,W=…,U=<uid>:2,<letters>". */
+/* What a file's name says, and what a file is to be called: "<unique>,S=…,W=…,U=<uid>:2,<letters>". What stands before
+ * ",U=" is the base as the file had it when it was adopted: sizes that were not there come after it. */
 #include "index_priv.h"
 
 #include "facteur/base/clock.h"
@@ -57,16 +58,45 @@ void file_name_parse(struct slice name, struct file_name *ret)
     }
 }
 
+/* Whether the part is the first such field and right: then it stays where it is. */
+static bool keep(struct slice part, char letter, uint64_t right, bool *has)
+{
+    uint64_t n;
+
+    if (*has || !field(part, letter, INT64_MAX, &n) || n != right)
+        return false;
+    *has = true;
+    return true;
+}
+
+struct slice file_name_adopted(struct slice base)
+{
+    struct slice rest = base, part;
+
+    (void)slice_cut(&rest, ',', &part);
+    while (rest.n > 0) {
+        const char *at = rest.p;
+
+        (void)slice_cut(&rest, ',', &part);
+        if (slice_is(slice_head(part, 2), "U="))
+            return slice_head(base, (size_t)(at - base.p) - 1);
+    }
+    return base;
+}
+
 void file_name_base(struct index *x, struct slice base, uint32_t uid, uint64_t size, uint64_t wire,
                     char to[MAILDIR_NAME])
 {
     struct slice rest = base, part;
+    bool has_size = false, has_wire = false, has_uid = false;
     size_t n = 0;
     int tail;
 
     while (rest.n > 0) {
         (void)slice_cut(&rest, ',', &part);
-        if (n > 0 && is_ours(part))
+        has_uid = has_uid || (n > 0 && slice_is(slice_head(part, 2), "U="));
+        if (n > 0 && is_ours(part) && (has_uid || !keep(part, 'S', size, &has_size)) &&
+            (has_uid || !keep(part, 'W', wire, &has_wire)))
             continue;
         if (part.n + 1 > BASE_MAX - n)
             return file_name_new(x, uid, size, wire, to);
@@ -75,8 +105,14 @@ void file_name_base(struct index *x, struct slice base, uint32_t uid, uint64_t s
         memcpy(to + n, part.p, part.n);
         n += part.n;
     }
-    tail = snprintf(to + n, MAILDIR_NAME - n, ",S=%" PRIu64 ",W=%" PRIu64 ",U=%" PRIu32, size, wire, uid);
-    if (n == 0 || tail < 0 || (size_t)tail > BASE_MAX - n)
+    if (n == 0)
+        return file_name_new(x, uid, size, wire, to);
+    tail = snprintf(to + n, MAILDIR_NAME - n, ",U=%" PRIu32, uid);
+    if (!has_size)
+        tail += snprintf(to + n + tail, MAILDIR_NAME - n - (size_t)tail, ",S=%" PRIu64, size);
+    if (!has_wire)
+        tail += snprintf(to + n + tail, MAILDIR_NAME - n - (size_t)tail, ",W=%" PRIu64, wire);
+    if ((size_t)tail > BASE_MAX - n)
         file_name_new(x, uid, size, wire, to);
 }
 

@@ -254,10 +254,11 @@ struct file_name {
     uint64_t seconds;    /* before the first dot; 0: none */
 };
 void file_name_parse(struct slice name, struct file_name *ret);
-/* "…,S=<size>,W=<wire>,U=<uid>" of the base, in place of what it says about these. A base too long for that becomes a new
- * one. */
+/* "…,U=<uid>" with ",S=<size>" and ",W=<wire>", before it where the base has them, behind it where they are new. A base
+ * too long for that becomes a new one. */
 void file_name_base(struct index *x, struct slice base, uint32_t uid, uint64_t size, uint64_t wire,
                     char to[MAILDIR_NAME]);
+struct slice file_name_adopted(struct slice base); /* as it was before it got its UID */
 /* A new base, unique in any folder: "<seconds>.R<random>.<host>,S=…,W=…,U=…". */
 void file_name_new(struct index *x, uint32_t uid, uint64_t size, uint64_t wire, char to[MAILDIR_NAME]);
 /* base:2,<letters>: flags and the first keywords as letters, and those letters of `info` that mean nothing to us.

@@ -240,6 +240,31 @@ def test_uidl(t):
         s.stop()
 
 
+def test_uidl_of_the_file_name(t):
+    """As it was when the file came, whatever was added to it since."""
+    s = server(t, {"pop3": {"uidl": "name"}})
+    with client(s) as i:
+        i.append("INBOX", message("ours"))
+    text = b"Subject: x\n\nlines\n"
+    names = ["102.c.h", "103.c.h,S=18", "104.c.h,S=18,W=21", "105.c.h,S=1", "106.c.h,x,S=18,y"]
+    for name in names:
+        with open(os.path.join(s.maildir(), "new", name), "wb") as out:
+            out.write(text)
+        os.utime(out.name, (1700000000, 1700000000))
+        os.chmod(out.name, 0o666)
+    for _ in range(2):
+        c = pop(s).login()
+        ids = [line.split()[1] for line in c.lines("UIDL")]
+        assert ids[1:4] + ids[5:] == names[:3] + names[4:] and ids[4] in ("105.c.h", "105.c.h,S=1"), ids
+        c.talk(("QUIT", "+OK"))
+        wait_until("names", lambda: not os.listdir(os.path.join(s.maildir(), "new")))
+        s.stop()
+        os.unlink(os.path.join(os.path.dirname(s.maildir()), "index.db"))
+        s.start()
+    with client(s, select="INBOX") as i:
+        assert i.uids() == [1, 2, 3, 4, 5, 6]
+
+
 def test_leave_on_server(t):
     s = server(t, {"users": {ANNA: {"leave_on_server": True}}})
     fill(s)

@@ -233,7 +233,8 @@ int index_vanished(struct index *x, uint32_t folder, uint64_t since, struct rang
 
 /* The POP3 unique-id that Dovecot gave (dovecot-uidlist), or -ENOENT. */
 int index_uidl(struct index *x, uint32_t folder, uint32_t uid, char to[71]) MUST_USE;
-/* The base of the file name, for UIDLs made of it: the name that is due is written first. */
+/* The base of the file name as it was when the message came, without what was added since: for UIDLs made of it. The name
+ * that is due is written first. */
 int index_base_name(struct index *x, uint32_t folder, uint32_t uid, char to[MAILDIR_NAME]) MUST_USE;
 
 /* Drops index.db and makes it again from the files, for `facteur mailbox rebuild`. */

@@ -22,7 +22,7 @@ static void files_get_uids(void **ctx)
     assert_true(find_file("cur", ",U=3", name));
     assert_string_equal(name, "1600000003.c.host,S=19,W=22,U=3:2,");
     assert_true(find_file("cur", ",U=2", name));
-    assert_string_equal(name, "1600000002.a.host,S=19,W=22,U=2:2,FS");
+    assert_string_equal(name, "1600000002.a.host,U=2,S=19,W=22:2,FS");
     assert_int_equal(dir_count(in_box("new"), NULL), 0);
     assert_string_equal(text_of(inbox, 1), "crlf\r\n\r\nbody\r\n");
     reopen();
