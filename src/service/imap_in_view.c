@@ -75,7 +75,8 @@ void imap_in_write_flag_list(struct imap_session *s)
 void imap_in_write_flags(struct imap_session *s, uint32_t seq, const struct mailbox_message *m, bool recent)
 {
     unsigned enabled = imap_server_enabled(s->proto);
-    bool uid = (enabled & ENABLE_QRESYNC) != 0 || (s->command != NULL && s->command->uid);
+    /* RFC 7162 3.2.4; RFC 9051 7.5.2: in all that is not asked for. */
+    bool uid = (enabled & (ENABLE_QRESYNC | ENABLE_REV2)) != 0 || (s->command != NULL && s->command->uid);
 
     (void)!buf_addf(&s->out, "* %u FETCH (", (unsigned)seq);
     if (uid)

@@ -289,7 +289,10 @@ def test_rev2(t):
              ("SEARCH ALL", "OK", r'^\* ESEARCH \(TAG "a\d+"\) ALL 1:3$'),
              ("UID SEARCH SEEN", "OK", r'^\* ESEARCH \(TAG "a\d+"\) UID$'), ("FETCH 1 FLAGS", "OK", r"!\\Recent"),
              ("SELECT Sent", "OK", r"^\* OK \[CLOSED\]"), ("STATUS INBOX (MESSAGES DELETED SIZE)", "OK", "DELETED 0"),
-             ("FETCH 1 RFC822", None))
+             ("FETCH 1 RFC822", None), ("SELECT INBOX", "OK"))
+        with client(s, select="INBOX") as other:
+            other.do(r"STORE 2 FLAGS.SILENT (\Flagged)")
+        talk(c, ("NOOP", "OK", r"^\* 2 FETCH \(UID 2 FLAGS"))
 
 
 def test_enable_changes_nothing_unasked(t):
