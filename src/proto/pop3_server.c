@@ -29,6 +29,8 @@ static void PRINTF_LIKE(3, 0) say_line(struct pop3_server *s, const char *prefix
     int m = vsnprintf(line + n, sizeof line - (size_t)n - 2, fmt, args);
     size_t all = (size_t)n + (m < 0 ? 0 : (size_t)m);
 
+    if (strncmp(line, "+OK", 3) == 0)
+        s->errors = 0;
     all = all > sizeof line - 3 ? sizeof line - 3 : all;
     line[all] = '\r';
     line[all + 1] = '\n';
@@ -52,20 +54,34 @@ void pop3_end(struct pop3_server *s)
     s->host->close(s->world);
 }
 
-void pop3_fail(struct pop3_server *s, const char *fmt, ...)
+static void PRINTF_LIKE(2, 0) refuse(struct pop3_server *s, const char *fmt, va_list args, const char *tail)
 {
     char text[POP3_LINE];
+
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    pop3_say(s, "-ERR %s%s", text, tail);
+    s->host->refused(s->world, text, slice_str(s->shown));
+}
+
+void pop3_refuse(struct pop3_server *s, const char *fmt, ...)
+{
     va_list args;
 
     va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
+    refuse(s, fmt, args, "");
     va_end(args);
-    pop3_say(s, "-ERR %s", text);
-    s->host->refused(s->world, text, slice_str(s->shown));
-    if (s->options.errors > 0 && ++s->errors >= s->options.errors) {
-        pop3_say(s, "-ERR Too many errors");
+}
+
+void pop3_fail(struct pop3_server *s, const char *fmt, ...)
+{
+    bool last = s->options.errors > 0 && ++s->errors >= s->options.errors;
+    va_list args;
+
+    va_start(args, fmt);
+    refuse(s, fmt, args, last ? ". Too many errors" : "");
+    va_end(args);
+    if (last)
         pop3_end(s);
-    }
 }
 
 /* --- input --- */
@@ -201,15 +217,14 @@ void pop3_server_auth(struct pop3_server *s, const struct verdict *v)
 void pop3_server_opened(struct pop3_server *s, int code, struct pop3_message *messages, size_t count)
 {
     if (code < 0) {
-        pop3_fail(s, "%s",
-                  code == -EBUSY ? "[IN-USE] The mailbox is locked by another POP3 session"
-                                 : "[SYS/TEMP] The mailbox cannot be opened now");
+        pop3_refuse(s, "%s",
+                    code == -EBUSY ? "[IN-USE] The mailbox is locked by another POP3 session"
+                                   : "[SYS/TEMP] The mailbox cannot be opened now");
         pop3_end(s);
         return;
     }
     s->messages = messages;
     s->count = count;
-    s->errors = 0;
     pop3_go(s, POP3_TRANSACTION);
     pop3_say(s, "+OK %zu message%s", count, count == 1 ? "" : "s");
     settle(s);
@@ -218,7 +233,7 @@ void pop3_server_opened(struct pop3_server *s, int code, struct pop3_message *me
 void pop3_server_sent(struct pop3_server *s, int code)
 {
     if (code < 0)
-        pop3_fail(s, code == -ENOENT ? "The message has gone" : "[SYS/TEMP] The message cannot be read now");
+        pop3_refuse(s, code == -ENOENT ? "The message has gone" : "[SYS/TEMP] The message cannot be read now");
     else
         s->errors = 0;
     settle(s);

@@ -65,7 +65,7 @@ void pop3_pass(struct pop3_server *s, struct slice arg)
     memcpy(attempt.user, s->user, sizeof attempt.user);
     s->user[0] = '\0';
     if (slice_copy(arg, attempt.password, sizeof attempt.password) < 0)
-        pop3_fail(s, "[AUTH] Name or password is wrong");
+        pop3_refuse(s, "[AUTH] Name or password is wrong");
     else
         ask(s, &attempt);
     explicit_bzero(&attempt, sizeof attempt);
@@ -139,13 +139,13 @@ void pop3_auth_decided(struct pop3_server *s, const struct verdict *v)
         return;
     }
     if (v->code == 534)
-        pop3_fail(s, "[AUTH] %s", v->text);
+        pop3_refuse(s, "[AUTH] %s", v->text);
     else if (v->code == 452)
-        pop3_fail(s, "[IN-USE] %s", v->text);
+        pop3_refuse(s, "[IN-USE] %s", v->text);
     else if (verdict_is_temporary(v))
-        pop3_fail(s, "[SYS/TEMP] Login is not possible at the moment; try again later");
+        pop3_refuse(s, "[SYS/TEMP] Login is not possible at the moment; try again later");
     else
-        pop3_fail(s, "[AUTH] Name or password is wrong"); /* the same for all: no name is told */
+        pop3_refuse(s, "[AUTH] Name or password is wrong"); /* the same for all: no name is told */
     if (v->close || (s->options.auth_failures > 0 && ++s->failures >= s->options.auth_failures))
         pop3_end(s);
 }

@@ -13,7 +13,7 @@ static bool find_message(struct pop3_server *s, struct slice arg, size_t *ret)
         return false;
     }
     if (n > s->count || s->messages[n - 1].deleted) {
-        pop3_fail(s, "There is no message with this number");
+        pop3_refuse(s, "There is no message with this number");
         return false;
     }
     *ret = (size_t)n - 1;

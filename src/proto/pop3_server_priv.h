@@ -37,10 +37,12 @@ struct pop3_server {
     char shown[POP3_SHOWN]; /* the command, for the log: no secrets */
 };
 
-void pop3_say(struct pop3_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3);  /* a line; CRLF is added */
-void pop3_fail(struct pop3_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3); /* "-ERR …", and counts */
-void pop3_end(struct pop3_server *s);                                          /* closes after what was said */
-void pop3_go(struct pop3_server *s, enum pop3_state to);                       /* the only writer of state */
+void pop3_say(struct pop3_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a line; CRLF is added */
+/* "-ERR …". pop3_fail also counts: what no client should say. The last one that it may, before a +OK, ends the session. */
+void pop3_refuse(struct pop3_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void pop3_fail(struct pop3_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void pop3_end(struct pop3_server *s);                    /* closes after what was said */
+void pop3_go(struct pop3_server *s, enum pop3_state to); /* the only writer of state */
 
 /* pop3_server_commands.c */
 void pop3_take_command(struct pop3_server *s, struct slice line);
