@@ -49,6 +49,7 @@ static void host_close(void *world)
 {
     struct pop3_session *s = world;
 
+    pop3_in_leave(s); /* not when the connection ends: the client may not hear of it, or not read, for a while */
     peer_close(&s->peer, pop3_server_has_quit(s->proto));
 }
 

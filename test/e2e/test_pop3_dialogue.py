@@ -355,6 +355,7 @@ def test_bad_input(t):
     for n in range(9):
         c.talk(("NONSENSE", "-ERR"))
     assert "Too many errors" in c.talk(("NONSENSE", "-ERR"))
+    assert locked_out(s) is None, "the lock goes with the session"
     assert c.last_words() == ""
     for foreign in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.0\r\n\r\nUSER x\r\n", b"EHLO x\r\n"):
         c = pop(s)
