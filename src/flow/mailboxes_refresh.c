@@ -71,6 +71,28 @@ static void answer(struct link *asks, int code, struct open_mailbox *b, const st
     }
 }
 
+/* The folder of this name is another one now: who wants to open it gets that one, or hears that there is none. */
+static void open_anew(struct open_mailbox *gone, struct link *asks)
+{
+    struct open_mailbox *b = box_by_name(gone->account, slice_str(gone->name));
+    struct link others, *l;
+
+    list_init(&others);
+    while ((l = list_pop(asks)) != NULL) {
+        struct mailbox_ask *ask = LIST_ENTRY(l, struct mailbox_ask, link);
+
+        if (ask->mark.abandoned || ask->opened == NULL) {
+            list_push(&others, l);
+            continue;
+        }
+        if (b == NULL)
+            b = box_new(gone->account, slice_str(gone->name));
+        b->take_new = b->take_new || gone->take_new;
+        refresh_ask(b, ask);
+    }
+    list_move(&others, asks);
+}
+
 /* --- on the loop: what was found --- */
 
 static void look(void *owner)
@@ -217,6 +239,10 @@ static void done(void *owner, struct account_job *j)
         return;
     }
     found(r);
+    if (b->gone) {
+        open_anew(b, &r->asks);
+        open_anew(b, &b->asks);
+    }
     answer(&r->asks, b->gone ? -ENOENT : j->code, b, &j->err);
     if (b->gone || !b->loaded)
         answer(&b->asks, b->gone ? -ENOENT : j->code, b, &j->err);

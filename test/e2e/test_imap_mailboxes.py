@@ -4,12 +4,29 @@ import socket
 import struct
 
 from imap import client, literal, server, talk
-from lib import ANNA, listener, message
+from lib import ANNA, give, listener, message
 
 
 def names(c, command='LIST "" "*"'):
     """The mailboxes that are listed."""
     return [m.group(1).decode() for m in c.do(command).all(rb'^\* L(?:IST|SUB) \([^)]*\) "/" "?([^"]*?)"?(?: \(.*)?$')]
+
+
+def test_a_folder_that_another_program_makes_anew(t):
+    """What stays open for a while under its name is not taken for it."""
+    s = server(t)
+    folder = os.path.join(s.maildir(), ".a")
+    with client(s) as c:
+        c.do("CREATE a")
+        for n in range(3):
+            talk(c, ("SELECT a", "OK", r"^\* 0 EXISTS"), ("CLOSE", "OK"))
+            os.rename(folder, os.path.join(s.maildir(), "former-%d" % n))
+            assert not c.do('LIST "" a').untagged
+            for path in (folder, *(os.path.join(folder, part) for part in ("cur", "new", "tmp"))):
+                os.mkdir(path, 0o700)
+                give(path)
+        os.rename(folder, os.path.join(s.maildir(), "former"))
+        talk(c, ("SELECT a", "NO", r"\[NONEXISTENT\]"))
 
 
 def test_create_delete_rename(t):
