@@ -21,7 +21,8 @@ struct listed {
     struct slice name;
     struct index_entry entry;
     bool matches;          /* else only \HasChildren-wise: CHILDINFO */
-    bool subscribed_below; /* RECURSIVEMATCH: something below it is subscribed */
+    bool subscribed_below; /* something below it is subscribed … */
+    bool hidden_below;     /* … and does not match, so only this one can tell of it */
 };
 
 struct list_job {
@@ -216,15 +217,19 @@ static bool is_below(struct slice name, struct slice parent)
 static void mark_children(struct list_job *j)
 {
     for (struct listed *l = j->first; l != NULL; l = l->next)
-        for (const struct listed *below = l->next; below != NULL && is_below(below->name, l->name); below = below->next)
+        for (const struct listed *below = l->next; below != NULL && is_below(below->name, l->name);
+             below = below->next) {
             l->subscribed_below = l->subscribed_below || below->entry.subscribed;
+            l->hidden_below = l->hidden_below || (below->entry.subscribed && !below->matches);
+        }
 }
 
-/* Whether a name is to be told at all. */
+/* Whether a name is to be told at all. One that is not subscribed itself only when what is below it is not told (RFC
+ * 3501 6.3.9, RFC 5258 3.5). */
 static bool is_wanted(const struct list_job *j, const struct listed *l)
 {
     unsigned o = j->list.options;
-    bool below = l->subscribed_below && (j->lsub || (o & LIST_RECURSIVEMATCH) != 0);
+    bool below = l->hidden_below && (j->lsub || (o & LIST_RECURSIVEMATCH) != 0);
 
     if (!l->matches)
         return false;
