@@ -7,12 +7,15 @@
 /* UTF-8 needs no conversion; of all others only those that can be read are let in (RFC 9051 6.4.4). */
 static int set_charset(struct imap_cursor *x, struct slice name)
 {
+    static const char *const no_names[] = { "X-UNKNOWN", "UNKNOWN-8BIT" }; /* of mail whose charset nobody knows */
     struct charset *known;
 
+    for (size_t i = 0; i < sizeof no_names / sizeof no_names[0]; i++)
+        x->c->search.bad_charset = x->c->search.bad_charset || slice_iis(name, no_names[i]);
     if (slice_iis(name, "UTF-8") || slice_iis(name, "US-ASCII"))
         return 0;
     known = name.n > 0 ? charset_open(name) : NULL;
-    x->c->search.bad_charset = known == NULL;
+    x->c->search.bad_charset = x->c->search.bad_charset || known == NULL;
     charset_close(&known);
     x->charset = name;
     return 0;
@@ -73,6 +76,8 @@ int imap_args_search(struct imap_cursor *x)
     y = *x;
     if (!slice_iis(imap_word(&y), "CHARSET"))
         return imap_search_keys(x);
+    if ((x->o->enabled & ENABLE_UTF8) != 0) /* RFC 6855 3; SORT and THREAD cannot do without one */
+        return imap_bad_syntax(x, "After ENABLE UTF8=ACCEPT there is no CHARSET");
     x->in = y.in;
     TRY(imap_space(x));
     TRY(imap_astring(x, false, &charset));

@@ -119,6 +119,7 @@ def test_extended_answers(t):
              ("SEARCH RETURN (SAVE COUNT) 2:4", "OK", "COUNT 3"), ("SEARCH $", "OK", "SEARCH 2 3 4"),
              ("STORE $ +FLAGS.SILENT (saved)", "OK"),
              ("SEARCH KEYWORD saved", "OK", "SEARCH 2 3 4"), ("SEARCH CHARSET KLINGON ALL", "NO", "BADCHARSET"),
+             ("SEARCH CHARSET X-UNKNOWN ALL", "NO", "BADCHARSET"), ("SEARCH CHARSET unknown-8bit ALL", "NO", "BADCHARSET"),
              ("SEARCH $", "OK", "SEARCH 2 3 4"),
              ("SEARCH RETURN (SAVE) 1:2", "OK"), ("COPY $ Sent", "OK", "COPYUID \\d+ 1:2"),
              ("SEARCH RETURN (SAVE) NONSENSE", "BAD"),
