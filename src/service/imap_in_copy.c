@@ -89,6 +89,8 @@ static void copy_done(void *owner, struct account_job *aj)
         imap_in_done(s, imap_no("TRYCREATE", "There is no such mailbox"));
     else if (aj->code < 0)
         copied(s, j, imap_in_failed(s, aj->code, &aj->err)); /* a MOVE may have come some way */
+    else if (j->from_uids.count == 0)
+        imap_in_done(s, imap_no("EXPUNGEISSUED", "These messages have been expunged"));
     else
         copied(s, j, imap_ok("%s completed", j->move ? "MOVE" : "COPY"));
 }
@@ -111,7 +113,7 @@ void imap_in_copy(struct imap_session *s, const struct imap_command *c)
     int r;
 
     if (c->verb == IMAP_MOVE && s->view.read_only) {
-        imap_in_done(s, imap_no("READ-ONLY", "The mailbox is open read-only"));
+        imap_in_done(s, imap_no("CANNOT", "The mailbox is open read-only"));
         return;
     }
     j = mem_zero(sizeof *j);

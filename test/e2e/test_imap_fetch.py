@@ -98,6 +98,12 @@ def test_a_file_that_goes_while_it_is_asked_for(t):
         answer = c.do("FETCH 1:3 (UID BODY.PEEK[])", None)
         assert [uid_of(m) for m in answer.all(rb"UID (\d+)")] == [1, 3], answer
         assert answer.status == "NO" and b"EXPUNGEISSUED" in answer.final, answer.final
+        last = len(c.uids())
+        for name in os.listdir(cur):
+            if ",U=3:" in name:
+                os.unlink(os.path.join(cur, name))
+        answer = c.do("COPY %d Sent" % last, "NO")
+        assert b"EXPUNGEISSUED" in answer.final, answer.final
 
 
 def test_every_size(t):
