@@ -58,6 +58,7 @@ struct imap_result imap_result_of_error(int code)
         { -EPERM, "CANNOT", "That cannot be done" },
         { -EINVAL, "CANNOT", "That cannot be done" },
         { -EXFULL, "LIMIT", "The mailbox has as many keywords as it may have (limits.keywords)" },
+        { -EOVERFLOW, "LIMIT", "The mailbox has no UIDs left: move its messages to a new one" },
         { -ENOSPC, "UNAVAILABLE", "No room at the moment; try again later" },
         { -EFBIG, "UNAVAILABLE", "No room at the moment; try again later" },
         { -EIO, "UNAVAILABLE", "The mail store is not available; try again later" },

@@ -326,7 +326,7 @@ static void start_job(struct imap_session *s)
 void imap_in_append(struct imap_session *s, const struct imap_command *c)
 {
     if (c->verb == IMAP_REPLACE && s->view.read_only) {
-        imap_in_done(s, imap_no("READ-ONLY", "The mailbox is open read-only"));
+        imap_in_done(s, imap_no("CANNOT", "The mailbox is open read-only"));
         return;
     }
     s->append->complete = true;

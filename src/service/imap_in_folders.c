@@ -68,6 +68,8 @@ static struct imap_result failed(const struct imap_session *s, const struct acco
         if (aj->code == -EINVAL)
             (void)!slice_copy(SLICE_LIT("CANNOT"), r.code, sizeof r.code);
         slice_clip(slice_str(aj->err.text), r.text, sizeof r.text);
+        if (r.text[0] >= 'a' && r.text[0] <= 'z')
+            r.text[0] = (char)(r.text[0] - 'a' + 'A');
     }
     return r;
 }
@@ -162,8 +164,9 @@ static void quota_done(void *owner, struct account_job *aj)
         imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
         return;
     }
+    /* Both rounded in the same way: what is full looks full, and what is not does not. */
     (void)!buf_addf(&s->out, "* QUOTA \"\" (STORAGE %llu %llu)\r\n", (unsigned long long)((j->used + 1023) / 1024),
-                    (unsigned long long)(s->peer.client.user->quota / 1024));
+                    (unsigned long long)((s->peer.client.user->quota + 1023) / 1024));
     imap_in_done(s, imap_ok("%s completed", s->command->verb == IMAP_GETQUOTA ? "GETQUOTA" : "GETQUOTAROOT"));
 }
 

@@ -275,7 +275,7 @@ void imap_in_expunge(struct imap_session *s, const struct imap_command *c)
     int r;
 
     if (s->view.read_only) {
-        imap_in_done(s, imap_no("READ-ONLY", "The mailbox is open read-only"));
+        imap_in_done(s, imap_no("CANNOT", "The mailbox is open read-only"));
         return;
     }
     j = mem_zero(sizeof *j);

@@ -140,9 +140,22 @@ static int look_up(struct index *x, struct slice name, struct folder **ret, stru
     return 0;
 }
 
-static int not_there(struct slice name, struct err *e)
+static bool holds_others(struct index *x, struct slice name)
+{
+    LIST_EACH (it, &x->folders) {
+        struct slice other = slice_str(LIST_ENTRY(it, struct folder, link)->name);
+
+        if (other.n > name.n && other.p[name.n] == '/' && slice_eq(slice_head(other, name.n), name))
+            return true;
+    }
+    return false;
+}
+
+static int not_there(struct index *x, struct slice name, struct err *e)
 {
     TRY(index_name_check(name, e));
+    if (holds_others(x, name))
+        return err_set(e, -ENOENT, "\"%.*s\" is no folder, it only holds others", SLICE_ARG(name));
     return err_set(e, -ENOENT, "there is no folder \"%.*s\"", SLICE_ARG(name));
 }
 
@@ -152,7 +165,7 @@ static int folder_once(struct index *x, struct slice name, struct index_folder *
 
     TRY(look_up(x, name, &row, e));
     if (row == NULL)
-        return not_there(name, e);
+        return not_there(x, name, e);
     index_folder_fill(row, ret);
     return 0;
 }
@@ -242,7 +255,7 @@ static int delete_once(struct index *x, struct slice name, struct err *e)
 
     TRY(look_up(x, name, &row, e));
     if (row == NULL)
-        return not_there(name, e);
+        return not_there(x, name, e);
     if (strcmp(row->dir, ".") == 0)
         return err_set(e, -EPERM, "INBOX cannot be deleted");
     w = measure(x, row);

@@ -1,5 +1,6 @@
 """IMAP's commands on mailboxes: names, lists, states, special uses, subscriptions, quotas."""
 import os
+import re
 import socket
 import struct
 
@@ -34,7 +35,8 @@ def test_create_delete_rename(t):
     with client(s) as c:
         talk(c, ("CREATE one", "OK", r"OK \[MAILBOXID \([^)]+\)\]"), ("CREATE one", "NO", r"\[ALREADYEXISTS\]"),
              ("CREATE one/two/", "OK"), ("CREATE inbox", "NO"), ("CREATE INBOX/below", "OK"),
-             ("DELETE INBOX", "NO"), ("DELETE nowhere", "NO", r"\[NONEXISTENT\]"), ("DELETE one", None))
+             ("DELETE INBOX", "NO", r"\[CANNOT\] INBOX cannot"), ("CREATE a//b", "NO", r"\[CANNOT\] A folder's name"),
+             ("CREATE one", "NO", r"\] There is a folder"), ("DELETE nowhere", "NO", r"\[NONEXISTENT\]"), ("DELETE one", None))
         talk(c, ("RENAME nowhere x", "NO", r"\[NONEXISTENT\]"), ("RENAME one/two Sent", "NO", r"\[ALREADYEXISTS\]"),
              ("RENAME one/two three", "OK"), ("STATUS three (MESSAGES)", "OK"), ("STATUS one/two (MESSAGES)", "NO"),
              ("CREATE three/four", "OK"), ("RENAME three five/six", "OK"), ("STATUS five/six/four (MESSAGES)", "OK"),
@@ -52,12 +54,29 @@ def test_create_delete_rename(t):
         assert os.listdir(os.path.join(s.maildir(), ".old", "cur")) == []
 
 
+def test_no_uids_left(t):
+    s = server(t)
+    with client(s) as c:
+        c.do("CREATE a")
+    s.stop()
+    path = os.path.join(s.maildir(), ".a", "facteur-uidvalidity")
+    with open(path, encoding="ascii") as text:
+        lines = re.sub(r"uidnext \d+", "uidnext 4294967295", text.read())
+    with open(path, "w", encoding="ascii") as text:
+        text.write(lines)
+    s.start()
+    with client(s) as c:
+        assert b"[LIMIT] The mailbox has no UIDs left" in c.append("a", message("x"), status="NO").final
+        c.append("INBOX", message("x"))
+        talk(c, ("SELECT INBOX", "OK"), ("COPY 1 a", "NO", r"\[LIMIT\]"), ("COPY 1 Sent", "OK"))
+
+
 def test_delete_with_children(t):
     s = server(t)
     with client(s) as c:
         talk(c, ("CREATE a", "OK"), ("CREATE a/b", "OK"), ("DELETE a", "OK"),
              ('LIST "" a', "OK", r"^\* LIST \(\\Noselect \\HasChildren\)"), ("SELECT a", "NO"),
-             ("STATUS a/b (MESSAGES)", "OK"),
+             ("DELETE a", "NO", r"\[NONEXISTENT\] .*only holds others"), ("STATUS a/b (MESSAGES)", "OK"),
              ("DELETE a/b", "OK"), ('LIST "" a', "OK", r"!LIST \("), ("CREATE a", "OK"))
 
 
@@ -157,6 +176,9 @@ def test_names_in_utf8(t):
             talk(c, (b"CREATE " + literal(name.encode()), None), ("ENABLE " + enable, "OK", r"^\* ENABLED " + enable),
                  ('CREATE "Sp\u00e4ter %s"' % enable[:4], "OK"),
                  ('LIST "" "*"', "OK", 'Sp\u00e4ter'.encode().decode("latin-1")))
+            talk(c, ("SELECT INBOX", "OK"),  # RFC 6855 section 3
+                 ("SEARCH CHARSET UTF-8 ALL", "BAD" if enable == "UTF8=ACCEPT" else "OK"), ("SORT (DATE) UTF-8 ALL", "OK"),
+                 ("SEARCH ALL", "OK"))
             assert old.do('LIST "" "*"').find(rb'"Sp&AOQ-ter %s"' % enable[:4].encode())
             talk(old, ('SELECT "Sp&AOQ-ter %s"' % enable[:4], "OK"))
             talk(c, ('SELECT "Sp\u00e4ter %s"' % enable[:4], "OK"), ('CREATE "\u202e\u0000"', "BAD"))
@@ -241,6 +263,10 @@ def test_status_and_namespace(t):
 
 
 def test_quotas(t):
+    s = server(t, {"users": {ANNA: {"quota": "1500 B"}}}, name="odd")
+    with client(s) as c:  # full, and not above it
+        c.append("INBOX", b"Subject: x\r\n\r\n" + b"x" * (1500 - 13 - 1) + b"\r\n")
+        talk(c, ('GETQUOTA ""', "OK", r"\(STORAGE 2 2\)"))
     s = server(t, {"users": {ANNA: {"quota": "20 KiB"}}})
     with client(s) as c:
         talk(c, ("GETQUOTAROOT INBOX", "OK", r'^\* QUOTAROOT "?INBOX"? ""$', r'^\* QUOTA "" \(STORAGE 0 20\)$'),

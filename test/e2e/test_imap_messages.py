@@ -113,9 +113,9 @@ def test_store(t):
              ("STORE 9 FLAGS ()", "BAD"),
              ("UID STORE 9 FLAGS ()", "OK", "!FETCH"), ("STORE 1 +FLAGS (a]b)", "BAD"), ("NOOP", "OK"),
              ("STORE 1 +FLAGS ()", "OK"))
-        talk(c, ("EXAMINE INBOX", "OK", r"PERMANENTFLAGS \(\)", r"\[READ-ONLY\]"), (r"STORE 1 +FLAGS (\Seen)", "NO"),
-             ("EXPUNGE", "NO"),
-             ("MOVE 1 Sent", "NO"), ("UID EXPUNGE 1", "NO"), ("FETCH 1 BODY[]", "OK", r"!\\Seen"),
+        talk(c, ("EXAMINE INBOX", "OK", r"PERMANENTFLAGS \(\)", r"\[READ-ONLY\]"), (r"STORE 1 +FLAGS (\Seen)", "NO", r"NO \[CANNOT\]"),
+             ("EXPUNGE", "NO", r"NO \[CANNOT\]"),
+             ("MOVE 1 Sent", "NO", r"NO \[CANNOT\]"), ("UID EXPUNGE 1", "NO"), ("FETCH 1 BODY[]", "OK", r"!\\Seen"),
              ("COPY 1 Sent", "OK"), ("CLOSE", "OK"),
              ("STATUS INBOX (MESSAGES DELETED)", "OK", "MESSAGES 3 DELETED 1"))
         talk(c, ("SELECT INBOX", "OK"), ("FETCH 1 FLAGS", "OK", r"!\\Seen"))
