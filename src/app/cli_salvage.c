@@ -4,6 +4,7 @@
 #include "facteur/base/codec.h"
 #include "facteur/store/queue_salvage.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -62,7 +63,7 @@ int cli_run_queue_salvage(struct cli *c)
             privs_return();
     }
     if (code < 0)
-        code = cli_fail(c, cli_exit_code(code), "%s", e.text);
+        code = cli_fail(c, code == -EPROTO ? EX_DATAERR : cli_exit_code(code), "%s", e.text);
     else
         put_summary(c->out, config->state, &s);
     config_unref(&config);

@@ -223,3 +223,16 @@ def test_damage_that_shows_later(t):
     assert done.returncode == 65 and "cannot be read" in done.stderr, done
     s.wait_log(r"event=queue-not-read .*facteur queue salvage")
     assert "malformed" in s.run("status").stdout
+
+
+def test_newer_schema(t):
+    s, sink, state = stuck(t)
+    s.stop()
+    path = os.path.join(s.state, "queue.db")
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 1000")
+    db.close()
+    assert "written by a newer facteur" in salvage(s, 65)
+    os.unlink(path)
+    assert "there is no queue.db in" in salvage(s, 66)
+    assert not os.path.exists(os.path.join(s.state, "salvage"))
