@@ -173,14 +173,22 @@ static bool being_written(const struct stat *st)
            age > -WRITING_NS;
 }
 
+/* Another program was faster: the next look tells what became of the file. */
+static int gone(struct folder *f, const struct scan_item *item)
+{
+    f->known[item->place] = false;
+    return 1;
+}
+
 /* 0: a message, 1: none of ours (or no longer there, or not yet complete). */
 static int measure(struct folder *f, const struct scan_item *item, const struct file_name *n, struct row *row)
 {
     struct stat st;
     uint64_t stored;
+    int r;
 
     if (fstatat(f->places[item->place], item->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 1 : -errno;
+        return errno == ENOENT ? gone(f, item) : -errno;
     if (!S_ISREG(st.st_mode))
         return 1;
     stored = (uint64_t)st.st_size;
@@ -195,7 +203,8 @@ static int measure(struct folder *f, const struct scan_item *item, const struct 
         row->message.size = n->wire;
         return 0;
     }
-    return index_wire_size(f->places[item->place], item->name, &row->message.size);
+    r = index_wire_size(f->places[item->place], item->name, &row->message.size);
+    return r == -ENOENT ? gone(f, item) : r;
 }
 
 /* A second name of a file that has its row: another program renames by link and unlink, and is between the two. It stays:

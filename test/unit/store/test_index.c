@@ -449,6 +449,41 @@ static void a_delivery_gets_the_uid_that_was_announced(void **ctx)
     assert_string_equal(listed(), "1 3");
 }
 
+/* Another program renames or removes it between two looks at it. */
+static const char *renamed_to;
+
+static int openat_too_late(int dir, const char *name, int flags, mode_t mode)
+{
+    if (strncmp(name, "160000000", 9) == 0 && renamed_to == NULL)
+        (void)unlinkat(dir, name, 0);
+    else if (strncmp(name, "160000000", 9) == 0)
+        (void)renameat(dir, name, dir, renamed_to);
+    return sys_kernel.openat(dir, name, flags, mode);
+}
+
+static void what_goes_while_it_is_measured_is_passed_over(void **ctx)
+{
+    static struct sys late;
+
+    (void)ctx;
+    late = sys_kernel;
+    late.openat = openat_too_late;
+    put("cur/1600000001.a.host:2,", TEXT);
+    put("cur/1600000002.b.host:2,", TEXT);
+    sys = &late;
+    sync_and_load();
+    assert_string_equal(listed(), "");
+    renamed_to = "1600000003.c.host:2,S";
+    put("cur/1600000003.c.host:2,", TEXT);
+    look_closely();
+    (void)sync_box();
+    sys = &sys_kernel;
+    look_closely();
+    (void)sync_box();
+    assert_int_equal(list.count, 1);
+    assert_int_equal(list.messages[0].flags, FLAG_SEEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +502,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(expunged_are_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_are_prepared_once, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_read_is_left_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_goes_while_it_is_measured_is_passed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(a_delivery_gets_the_uid_that_was_announced, setup, teardown),
     };
 
