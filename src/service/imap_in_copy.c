@@ -90,7 +90,7 @@ static void copy_done(void *owner, struct account_job *aj)
     else if (aj->code < 0)
         copied(s, j, imap_in_failed(s, aj->code, &aj->err)); /* a MOVE may have come some way */
     else if (j->from_uids.count == 0)
-        imap_in_done(s, imap_no("EXPUNGEISSUED", "These messages have been expunged"));
+        imap_in_done(s, imap_in_gone(false)); /* nobody waits for an answer but this one */
     else
         copied(s, j, imap_ok("%s completed", j->move ? "MOVE" : "COPY"));
 }
@@ -132,6 +132,6 @@ void imap_in_copy(struct imap_session *s, const struct imap_command *c)
     copy_drop(&j->aj);
     imap_in_done(s, r < 0    ? imap_result_of_error(r)
                     : beyond ? imap_bad("There are no such message numbers")
-                    : ghosts ? imap_no("EXPUNGEISSUED", "Some of these messages have been expunged")
+                    : ghosts ? imap_in_gone(true)
                              : imap_ok("Completed, no such messages"));
 }

@@ -226,19 +226,11 @@ static void fill_list(struct imap_session *s, struct fetch *f)
 
 static struct imap_result result_of(const struct imap_session *s, const struct fetch *f)
 {
-    struct imap_result r;
-
     if (f->unknown_encoding)
         return imap_no("UNKNOWN-CTE", "The encoding of a part is not known, or it is broken");
     if (f->failed < 0)
         return imap_in_failed(s, f->failed, &f->aj.err);
-    if (!f->expunged)
-        return imap_ok("FETCH completed");
-    if (!f->uid) /* RFC 2180 section 4.1.2 */
-        return imap_no("EXPUNGEISSUED", "Some of these messages have been expunged");
-    r = imap_ok("Some of these messages have been expunged");
-    (void)snprintf(r.code, sizeof r.code, "EXPUNGEISSUED");
-    return r;
+    return f->expunged ? imap_in_gone(!f->uid) : imap_ok("FETCH completed");
 }
 
 static void fetch_drop(struct account_job *aj)

@@ -254,6 +254,15 @@ void imap_in_done(struct imap_session *s, struct imap_result r)
     }
 }
 
+struct imap_result imap_in_gone(bool no)
+{
+    struct imap_result r = imap_no("EXPUNGEISSUED", "Some of these messages have been expunged");
+
+    if (!no)
+        r.status = IMAP_OK;
+    return r;
+}
+
 struct imap_result imap_in_failed(const struct imap_session *s, int code, const struct err *e)
 {
     static const int usual[] = { -ENOENT, -EEXIST, -EDQUOT, -EPERM, -EINVAL, -ENOTSUP, -EXFULL };

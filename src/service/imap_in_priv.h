@@ -48,6 +48,9 @@ void imap_in_run(struct imap_session *s, const struct imap_command *c); /* imap_
 void imap_in_done(struct imap_session *s, struct imap_result r);
 /* The result of a failure; what a client cannot have caused is logged with its reason. */
 struct imap_result imap_in_failed(const struct imap_session *s, int code, const struct err *e);
+/* Messages that the command named have gone. `no`: it named them by their numbers, and its client would miss an answer
+ * (RFC 2180); by UIDs those that are not there are ignored (RFC 9051 6.4.9). */
+struct imap_result imap_in_gone(bool no);
 /* Untagged answers gather in `out`. imap_in_flush lets out what the client takes, imap_in_flush_large does when there is
  * much; imap_in_send is for what was made elsewhere. Any amount, up to IMAP_OUT, may be given at once: it leaves in order
  * as the client reads, and imap_in_done's reply comes behind it. */

@@ -4,7 +4,6 @@
 #include "facteur/base/mem.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 struct store_job {
     struct account_job aj;
@@ -126,10 +125,8 @@ static void store_done(void *owner, struct account_job *aj)
         return;
     }
     /* A NO after .SILENT would tell nothing of those that have the flags now (RFC 2180 4.2.1). */
-    if (j->ghosts && j->kept.count == 0 && j->loud)
-        r = imap_no("EXPUNGEISSUED", "Some of these messages have been expunged");
-    else if (j->ghosts && j->kept.count == 0)
-        (void)snprintf(r.code, sizeof r.code, "EXPUNGEISSUED");
+    if (j->ghosts && j->kept.count == 0)
+        r = imap_in_gone(j->loud);
     buf_init(&kept, 1024 * 1024);
     if (j->kept.count > 0) {
         tell_kept(s, j, &kept);
