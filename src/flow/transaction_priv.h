@@ -5,8 +5,8 @@
 
 #include "facteur/flow/transaction.h"
 
-int transaction_end_header(struct transaction *t);   /* the data ended, perhaps within the header */
+int transaction_end_header(struct transaction *t);    /* the data ended, perhaps within the header */
 void transaction_clear_header(struct transaction *t); /* gives its memory back */
-void transaction_stored(void *owner, int code);    /* its spool file is complete and durable, or is not */
+void transaction_stored(void *owner, int code);       /* its spool file is complete and durable, or is not */
 
 #endif

@@ -109,7 +109,7 @@ def test_idle_strangers_make_room(t):
     known = s.submit()
     idle = [s.connect() for _ in range(2)]
     handshake = Smtp(s.ports["submission", "implicit"], greet=False)  # never begins TLS
-    wait_until("it to be accepted", lambda: s.json("status")["sessions"]["open"] == 5)
+    wait_until("it to be accepted", lambda: s.json("status")["smtp"]["open"] == 5)
     idle.append(s.connect())
     again = s.submit(BERT)
     assert idle[0].is_closed() and b"421 4.3.2" in idle[0].buffer, idle[0].buffer

@@ -361,7 +361,7 @@ static void test_worn(void **ctx)
     fill();
     assert_int_equal(run_sql("SELECT taken FROM search_count"), MESSAGES);
     for (int i = KEPT; i < MESSAGES; i++) {
-        (void)snprintf(name, sizeof name, "mail/example.org/anna/Maildir/cur/%d.a,S=20,W=23,U=%d:2,", 1700000000 + i,
+        (void)snprintf(name, sizeof name, "mail/example.org/anna/Maildir/cur/%d.a,U=%d,S=20,W=23:2,", 1700000000 + i,
                        i + 1);
         assert_int_equal(unlink(in_dir(&state, name)), 0);
     }
