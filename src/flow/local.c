@@ -107,6 +107,8 @@ static void report_failure(struct local_item *item)
     bool full = item->code == -EDQUOT;
 
     base32_u64(item->d.id, id);
+    if (item->code == -ENODATA) /* the message is damaged: somebody has to look at it */
+        LOG(ERROR, "body-not-read", kv_str("queue", id), kv_str("reason", item->err.text));
     LOG(WARNING, "not-delivered", kv_str("queue", id), kv_str("to", item->d.user), kv_str("reason", item->err.text));
     schedule_outcome(item->a, item->d.seq, OUTCOME_DEFERRED, false, full ? "4.2.2" : "4.3.0",
                      full ? "The mailbox is full" : "The mailbox cannot be written now", NULL);

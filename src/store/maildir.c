@@ -27,7 +27,7 @@ struct target {
     char name[MAILDIR_NAME]; /* in dir */
 };
 
-static int copy_spooled(int from, int to)
+static int copy_spooled(int from, int to, uint64_t size)
 {
     char *piece = mem_alloc(COPY_PIECE);
     off_t at = 0;
@@ -39,7 +39,7 @@ static int copy_spooled(int from, int to)
         at += n;
     }
     mem_free(piece);
-    return r;
+    return r == 0 && (uint64_t)at != size ? -ENODATA : r;
 }
 
 static int create_in_tmp(int tmp, const char *name)
@@ -74,7 +74,7 @@ static int write_file(const struct maildir_delivery *d, const struct target *t, 
 
     if (fd < 0)
         return fd;
-    r = from >= 0 ? copy_spooled(from, fd) : sys_write_all(fd, d->body);
+    r = from >= 0 ? copy_spooled(from, fd, d->size) : sys_write_all(fd, d->body);
     if (r == 0)
         r = put_in_place(d, t);
     if (r == 0)
@@ -95,9 +95,10 @@ static bool same_file(int spooled, int dir, const char *name)
 /* A spool file is durable already: a link costs no data and no sync. Copied where links are not possible. */
 static int link_file(struct spool *s, const struct maildir_delivery *d, struct target *t, struct err *e)
 {
-    int r = t->earlier ? -EEXIST : spool_link(s, d->id, t->dir, t->name);
-    int from;
+    int r, from;
 
+    TRY(spool_check(s, d->id, d->size, e)); /* what is not whole stays in the queue */
+    r = t->earlier ? -EEXIST : spool_link(s, d->id, t->dir, t->name);
     t->linked = r == 0;
     if (r == 0)
         return 0;

@@ -71,6 +71,20 @@ int spool_read_open(struct spool *s, uint64_t id, struct err *e)
     return fd < 0 ? err_set(e, fd, "open spool/%s: %s", name, err_text(fd)) : fd;
 }
 
+int spool_check(struct spool *s, uint64_t id, uint64_t size, struct err *e)
+{
+    char name[14];
+    struct stat st;
+
+    base32_u64(id, name);
+    if (fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_set(e, -errno, "look at spool/%s: %s", name, err_text(-errno));
+    if ((uint64_t)st.st_size != size)
+        return err_set(e, -ENODATA, "spool/%s has %lld octets instead of %llu", name, (long long)st.st_size,
+                       (unsigned long long)size);
+    return 0;
+}
+
 int spool_remove(struct spool *s, uint64_t id)
 {
     char name[14];

@@ -15,9 +15,11 @@ struct spool;
 int spool_open(const char *state, struct spool **ret, struct err *e) MUST_USE;
 void spool_close(struct spool **s);
 
-int spool_create(struct spool *s, uint64_t id, struct err *e) MUST_USE;            /* a descriptor, or negative */
-int spool_sync(struct spool *s, int fd, struct err *e) MUST_USE;                   /* the file, then the directory */
-int spool_read_open(struct spool *s, uint64_t id, struct err *e) MUST_USE;         /* a descriptor, or negative */
+int spool_create(struct spool *s, uint64_t id, struct err *e) MUST_USE;    /* a descriptor, or negative */
+int spool_sync(struct spool *s, int fd, struct err *e) MUST_USE;           /* the file, then the directory */
+int spool_read_open(struct spool *s, uint64_t id, struct err *e) MUST_USE; /* a descriptor, or negative */
+/* A file that is shorter than its row says is never to be taken for the message: -ENODATA when it has not `size` octets. */
+int spool_check(struct spool *s, uint64_t id, uint64_t size, struct err *e) MUST_USE;
 int spool_remove(struct spool *s, uint64_t id);                                    /* fine when it is gone */
 int spool_link(struct spool *s, uint64_t id, int to_dir, const char *to) MUST_USE; /* 0, -EEXIST, -EXDEV, … */
 /* At start: removes files without a row (`has_row` says) older than 36 h. Returns how many went. */

@@ -292,6 +292,28 @@ static void test_spooled(void **ctx)
     assert_int_equal(count("tmp"), 0);
 }
 
+/* Shorter or longer than its row says: neither linked nor copied. */
+static void test_spooled_of_another_size(void **ctx)
+{
+    struct maildir_delivery d = delivery(9);
+    struct sys hooked = sys_kernel;
+    struct err e = { 0 };
+
+    (void)ctx;
+    spooled(9);
+    d.spooled = true;
+    d.size = BODY_N + 1;
+    assert_int_equal(maildir_deliver(maildirs, spool, &d, &e), -ENODATA);
+    assert_non_null(strstr(e.text, "octets instead of"));
+    hooked.linkat = no_links;
+    sys = &hooked;
+    assert_int_equal(maildir_deliver(maildirs, spool, &d, &e), -ENODATA);
+    d.size = BODY_N - 1;
+    assert_int_equal(maildir_deliver(maildirs, spool, &d, &e), -ENODATA);
+    assert_int_equal(count("new"), 0);
+    assert_int_equal(count("tmp"), 0);
+}
+
 static int no_sync(int fd)
 {
     (void)fd;
@@ -730,6 +752,7 @@ int main(void)
         TEST(test_renamed_meanwhile),
         TEST(test_half_copy_is_replaced),
         TEST(test_spooled),
+        TEST(test_spooled_of_another_size),
         TEST(test_twins),
         TEST(test_quota),
         TEST(test_failed_sync),
