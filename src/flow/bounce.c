@@ -8,7 +8,9 @@
 #include "facteur/mail/trace.h"
 #include "facteur/policy/relay.h"
 
-enum { BOUNCE_MOST = 1024 * 1024 };
+#include <errno.h>
+
+enum { BOUNCE_MOST = 1024 * 1024, REPLY_SHORT = 80 };
 
 static void say_nobody(const struct queue_message *m, const char *why)
 {
@@ -58,6 +60,21 @@ static int write_text(struct flow *f, struct queue_message *b, const struct dsn 
     return dsn_write(d, out);
 }
 
+/* What is too large is said shorter, and then of fewer recipients: the notification is never lost for its size. */
+static int write_fitting(struct flow *f, struct queue_message *b, struct dsn *d, struct buf *out)
+{
+    int code;
+
+    while ((code = write_text(f, b, d, out)) == -ENOBUFS && (d->reply_most == 0 || d->count > 1)) {
+        if (d->reply_most > 0)
+            d->count /= 2;
+        d->return_full = false;
+        d->reply_most = REPLY_SHORT;
+        buf_reset(out);
+    }
+    return code;
+}
+
 static void fill_envelope(struct queue_message *b, const struct policy_targets *targets, int64_t due_ms)
 {
     b->sender = mem_str("");
@@ -94,7 +111,7 @@ static void finish_body(struct flow *f, struct queue_message *b, struct buf *tex
 }
 
 struct queue_message *bounce_make(struct flow *f, const struct queue_message *m, struct slice original, bool full,
-                                  const struct dsn_recipient *recipients, size_t count)
+                                  const struct dsn_recipient *recipients, size_t *count)
 {
     struct policy_targets targets = { 0 };
     struct queue_message *b;
@@ -109,7 +126,7 @@ struct queue_message *bounce_make(struct flow *f, const struct queue_message *m,
                      .return_full = full,
                      .original = original,
                      .recipients = recipients,
-                     .count = count };
+                     .count = *count };
 
     if (!find_sender(f, m, &targets))
         return NULL;
@@ -121,12 +138,13 @@ struct queue_message *bounce_make(struct flow *f, const struct queue_message *m,
     fill_envelope(b, &targets, schedule_first_due(f, targets.items[0].route == ROUTE_LOCAL));
     policy_targets_clear(&targets);
     buf_init(&text, BOUNCE_MOST);
-    if (write_text(f, b, &d, &text) < 0) {
-        say_nobody(m, "the notification would be too large");
+    if (write_fitting(f, b, &d, &text) < 0) {
+        say_nobody(m, "the notification cannot be written");
         buf_clear(&text);
         queue_message_free(&b);
         return NULL;
     }
+    *count = d.count;
     finish_body(f, b, &text);
     buf_clear(&text);
     return b;

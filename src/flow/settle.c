@@ -54,7 +54,8 @@ void schedule_outcome(struct active *a, uint32_t seq, enum outcome outcome, bool
 struct settlement {
     struct commit_request request;
     struct active *a;
-    struct queue_message *notification;
+    struct queue_message **notifications;
+    size_t notification_count;
     struct dsn_recipient *told;
     size_t told_count;
     int64_t now, earliest_due;
@@ -219,8 +220,9 @@ static void settled(struct commit_request *r, int status, const char *why)
         schedule_due(f, x->earliest_due);
     active_free(a);
     commit_ops_free(&r->ops);
-    if (x->notification != NULL)
-        schedule_add(f, x->notification);
+    for (size_t i = 0; i < x->notification_count; i++)
+        schedule_add(f, x->notifications[i]);
+    mem_free(x->notifications);
     mem_free(x->told);
     mem_free(x->header);
     mem_free(x);
@@ -229,13 +231,13 @@ static void settled(struct commit_request *r, int status, const char *why)
 
 static void commit_settlement(struct settlement *x)
 {
-    if (x->notification != NULL) {
+    for (size_t i = 0; i < x->notification_count; i++) {
         struct queue_op *add = mem_zero(sizeof *add);
 
         /* First, so that the notification is never lost between the two. */
         add->kind = QUEUE_ADD;
-        add->message = x->notification;
-        add->id = x->notification->id;
+        add->message = x->notifications[i];
+        add->id = x->notifications[i]->id;
         list_push(x->request.ops.next, &add->link);
     }
     schedule_drop_body(x->a->f, x->a->m);
@@ -249,7 +251,7 @@ static void commit_settlement(struct settlement *x)
 
 /* --- the notification needs the original's header, or all of it --- */
 
-static void make_notification(struct settlement *x, struct slice original)
+static void make_notifications(struct settlement *x, struct slice original)
 {
     const struct queue_message *m = x->a->m;
     bool full = (m->flags & QUEUE_RET_FULL) != 0 && m->size <= RETURN_MOST;
@@ -257,7 +259,16 @@ static void make_notification(struct settlement *x, struct slice original)
     if (!full)
         original = slice_head(original, m->header_size);
     original = slice_skip(original, m->trace_at);
-    x->notification = bounce_make(x->a->f, m, original, full, x->told, x->told_count);
+    x->notifications = mem_array(x->told_count, sizeof(struct queue_message *));
+    for (size_t at = 0, n; at < x->told_count; at += n) {
+        struct queue_message *one;
+
+        n = x->told_count - at;
+        one = bounce_make(x->a->f, m, original, full, x->told + at, &n);
+        if (one == NULL)
+            break;
+        x->notifications[x->notification_count++] = one;
+    }
     commit_settlement(x);
 }
 
@@ -266,7 +277,7 @@ static void body_here(void *owner, int status)
     struct settlement *x = owner;
     const struct queue_message *m = x->a->m;
 
-    make_notification(x, status == 0 ? queue_message_body(m) : slice_make("", 0));
+    make_notifications(x, status == 0 ? queue_message_body(m) : slice_make("", 0));
 }
 
 struct header_job {
@@ -303,7 +314,7 @@ static void header_job_done(void *owner, struct job *job)
 
     (void)owner;
     j->x->header = j->text;
-    make_notification(j->x, slice_make(j->text, j->got));
+    make_notifications(j->x, slice_make(j->text, j->got));
 }
 
 static void header_job_drop(struct job *job)
@@ -345,7 +356,7 @@ void active_settle(struct active *a)
     else if (a->m->spooled)
         read_header(x);
     else if (a->m->body != NULL)
-        make_notification(x, queue_message_body(a->m));
+        make_notifications(x, queue_message_body(a->m));
     else
         schedule_load_body(a->f, a->m, body_here, x);
 }

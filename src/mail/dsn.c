@@ -40,6 +40,14 @@ enum dsn_action dsn_worst(const struct dsn *d)
     return worst;
 }
 
+const char *dsn_reply(const struct dsn *d, const struct dsn_recipient *r, char to[DSN_WORDS_MAX + 1])
+{
+    struct slice reply = slice_str(r->reply != NULL ? r->reply : "");
+
+    slice_clip(d->reply_most > 0 ? slice_head(reply, d->reply_most) : reply, to, DSN_WORDS_MAX + 1);
+    return to;
+}
+
 /* The header of a message with LF lines, with its last LF, without the empty line. */
 static struct slice header_of(struct slice message)
 {
@@ -147,9 +155,10 @@ static int add_part(const struct form *f, const char *type, const char *descript
     return buf_addc(out, '\n');
 }
 
-static int add_recipient(const struct dsn_recipient *r, bool global, struct buf *out)
+static int add_recipient(const struct dsn *d, const struct dsn_recipient *r, bool global, struct buf *out)
 {
     bool utf8 = !ascii_only(slice_str(r->address));
+    char reply[DSN_WORDS_MAX + 1];
 
     TRY(buf_addc(out, '\n'));
     TRY(add_field("Original-Recipient", "", r->orcpt, global, out));
@@ -157,7 +166,8 @@ static int add_recipient(const struct dsn_recipient *r, bool global, struct buf 
     TRY(buf_addf(out, "Action: %s\n", actions[r->action].word));
     TRY(add_field("Status", "", r->status, false, out));
     TRY(add_field("Remote-MTA", "dns; ", r->remote, false, out));
-    TRY(add_field("Diagnostic-Code", r->remote != NULL ? "smtp; " : "x-facteur; ", r->reply, global, out));
+    TRY(add_field("Diagnostic-Code", r->remote != NULL ? "smtp; " : "x-facteur; ", dsn_reply(d, r, reply), global,
+                  out));
     TRY(add_date("Last-Attempt-Date", r->last_attempt_ms, out));
     if (r->action == DSN_DELAYED)
         TRY(add_date("Will-Retry-Until", r->retry_until_ms, out));
@@ -174,7 +184,7 @@ static int add_status(const struct dsn *d, const struct form *f, struct buf *out
     TRY(add_field("X-Facteur-Queue-ID", "", d->queue_id, false, out));
     TRY(add_date("Arrival-Date", d->arrival_ms, out));
     for (size_t i = 0; i < d->count; i++)
-        TRY(add_recipient(&d->recipients[i], f->global_status, out));
+        TRY(add_recipient(d, &d->recipients[i], f->global_status, out));
     return 0;
 }
 

@@ -14,6 +14,9 @@ enum { DSN_TEXT_RECIPIENTS = 100, DSN_HEADER_MAX = 64 * 1024, DSN_WORDS_MAX = 20
 /* The action that the notification is about: the worst of its recipients'. */
 enum dsn_action dsn_worst(const struct dsn *d);
 
+/* The recipient's reply as far as it is quoted; `to` is the room for it. */
+const char *dsn_reply(const struct dsn *d, const struct dsn_recipient *r, char to[DSN_WORDS_MAX + 1]);
+
 /* The part for a person. */
 int dsn_text(const struct dsn *d, struct buf *out) MUST_USE;
 

@@ -52,8 +52,9 @@ static const char *advice_for(const char *status)
     return NULL;
 }
 
-static int add_recipient(const struct dsn_recipient *r, struct buf *out)
+static int add_recipient(const struct dsn *d, const struct dsn_recipient *r, struct buf *out)
 {
+    char reply[DSN_WORDS_MAX + 1];
     const char *advice = advice_for(r->status);
 
     TRY(buf_adds(out, "\n  "));
@@ -67,7 +68,7 @@ static int add_recipient(const struct dsn_recipient *r, struct buf *out)
         } else {
             TRY(buf_adds(out, "    The reason:\n      "));
         }
-        TRY(dsn_words(r->reply, "      ", true, out));
+        TRY(dsn_words(dsn_reply(d, r, reply), "      ", true, out));
         TRY(buf_addc(out, '\n'));
     }
     if (r->action == DSN_FAILED && advice != NULL)
@@ -94,7 +95,7 @@ static int add_group(const struct dsn *d, enum dsn_action action, size_t *left, 
             TRY(buf_addf(out, "\n%s\n", about[action].to));
         any = true;
         --*left;
-        TRY(add_recipient(&d->recipients[i], out));
+        TRY(add_recipient(d, &d->recipients[i], out));
     }
     return 0;
 }

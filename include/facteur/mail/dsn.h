@@ -36,6 +36,7 @@ struct dsn {
     struct slice original; /* LF lines */
     const struct dsn_recipient *recipients;
     size_t count;
+    size_t reply_most; /* octets of each reply that are quoted; 0: all */
 };
 
 /* The whole message with LF lines, header first, without Return-Path and Received. */
