@@ -34,12 +34,17 @@ static struct slice id_key(const uint64_t *id)
 
 /* --- when --- */
 
-int64_t schedule_retry_ms(const struct conf_queue *q, uint32_t attempts)
+uint64_t schedule_jitter(void)
+{
+    return rand_below(SCHEDULE_JITTER + 1);
+}
+
+int64_t schedule_retry_ms(const struct conf_queue *q, uint32_t attempts, uint64_t jitter)
 {
     size_t i = attempts == 0 ? 0 : attempts - 1;
     int64_t base = q->retry[i < q->retry_count ? i : q->retry_count - 1];
 
-    return base - base / 20 + (int64_t)rand_below((uint64_t)(base / 10) + 1);
+    return base - base / 20 + base / 10 * (int64_t)jitter / SCHEDULE_JITTER;
 }
 
 int64_t schedule_age_ms(const struct conf_queue *q, int64_t received_ms, int64_t now_ms, uint32_t attempts)

@@ -59,9 +59,10 @@ struct settlement {
     struct dsn_recipient *told;
     size_t told_count;
     int64_t now, earliest_due;
-    bool relayed;   /* a next hop has taken it for somebody */
-    unsigned flags; /* the message's, as they shall be */
-    char *header;   /* read for the notification */
+    uint64_t jitter; /* of all its due times: recipients of equal attempts stay together */
+    bool relayed;    /* a next hop has taken it for somebody */
+    unsigned flags;  /* the message's, as they shall be */
+    char *header;    /* read for the notification */
 };
 
 static int64_t age_of(const struct active *a, const struct queue_recipient *r, int64_t now)
@@ -73,7 +74,7 @@ static bool is_late(const struct active *a, const struct queue_recipient *r, int
 {
     const struct conf_queue *q = &a->f->config->queue;
 
-    return q->warn_after > 0 && (a->m->flags & QUEUE_WARNED) == 0 && age_of(a, r, now) >= q->warn_after &&
+    return q->warn_after > 0 && !r->warned && age_of(a, r, now) >= q->warn_after &&
            (r->notify == NOTIFY_UNSET || (r->notify & NOTIFY_DELAY) != 0);
 }
 
@@ -119,7 +120,9 @@ static void retry(struct settlement *x, struct queue_recipient *r, const struct 
     }
     op = commit_op(&x->request.ops, QUEUE_RETRY, x->a->m->id, r->seq);
     op->attempts = r->attempts + (s->untried ? 0 : 1);
-    op->due_ms = s->untried ? x->now + AGAIN_MS : x->now + schedule_retry_ms(&x->a->f->config->queue, op->attempts);
+    op->due_ms = x->now + AGAIN_MS;
+    if (!s->untried)
+        op->due_ms = x->now + schedule_retry_ms(&x->a->f->config->queue, op->attempts, x->jitter);
     op->text = mem_str(s->reply);
     if (op->due_ms < x->earliest_due)
         x->earliest_due = op->due_ms;
@@ -127,6 +130,7 @@ static void retry(struct settlement *x, struct queue_recipient *r, const struct 
         x->a->f->stats.deferred++;
     if (is_late(x->a, r, x->now)) {
         notify(x, r, s, DSN_DELAYED);
+        op->warned = true;
         x->flags |= QUEUE_WARNED;
     }
 }
@@ -346,6 +350,7 @@ void active_settle(struct active *a)
     x->a = a;
     x->now = clock_wall_ms();
     x->earliest_due = INT64_MAX;
+    x->jitter = schedule_jitter();
     x->flags = a->m->flags & ~(unsigned)(QUEUE_UNCLEAN_MASK | QUEUE_HELD);
     x->told = mem_array(a->m->count, sizeof *x->told);
     list_init(&x->request.ops);

@@ -42,7 +42,8 @@ static const char *const statements[Q_STATEMENTS] = {
     [Q_DONE_RECIPIENT] = "DELETE FROM recipient WHERE message = ?1 AND seq = ?2",
     [Q_DONE_MESSAGE] = "DELETE FROM message WHERE id = ?1 AND NOT EXISTS"
                        " (SELECT 1 FROM recipient WHERE message = ?1)",
-    [Q_RETRY] = "UPDATE recipient SET attempts = ?3, due = ?4, last_reply = ?5 WHERE message = ?1 AND seq = ?2",
+    [Q_RETRY] = "UPDATE recipient SET attempts = ?3, due = ?4, last_reply = ?5, notify = notify | ?6"
+                " WHERE message = ?1 AND seq = ?2",
     [Q_ATTEMPT] = "UPDATE recipient SET attempts = ?3 WHERE message = ?1 AND seq = ?2",
     [Q_FLAGS] = "UPDATE message SET flags = ?2 WHERE id = ?1",
     [Q_DUE_ONE] = "UPDATE recipient SET due = ?2 WHERE message = ?1 AND due > 0",
@@ -259,6 +260,7 @@ static int apply_retry(struct queue *q, struct queue_op *op, struct err *e)
     (void)sqlite3_bind_int64(s, 3, op->attempts);
     (void)sqlite3_bind_int64(s, 4, op->due_ms > 0 ? op->due_ms : 1);
     db_bind_text(s, 5, op->text, REPLY_MAX);
+    (void)sqlite3_bind_int(s, 6, op->warned ? QUEUE_NOTIFY_WARNED : 0);
     return db_run(q->db, s, e);
 }
 

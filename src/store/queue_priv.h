@@ -15,6 +15,7 @@
 
 enum { QUEUE_SCHEMA = 1 };
 enum { QUEUE_TEXT_MAX = 1024, QUEUE_RECIPIENTS_MAX = 100000, QUEUE_BODY_MAX = 64 * 1024 * 1024 };
+enum { QUEUE_NOTIFY_WARNED = 16 };                                /* beside enum queue_notify in its column */
 enum { QUEUE_ID_TIME_SHIFT = 20 };                                /* below the milliseconds: a counter */
 #define QUEUE_ID_RESERVE ((uint64_t)60000 << QUEUE_ID_TIME_SHIFT) /* a minute of ids is reserved at a time */
 

@@ -77,6 +77,7 @@ int queue_read_message(sqlite3_stmt *s, struct queue_message *m)
 
 int queue_read_recipient(sqlite3_stmt *s, struct queue_recipient *r)
 {
+    const unsigned notify_all = NOTIFY_NEVER | NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY;
     int64_t seq, route, notify, attempts;
 
     TRY(db_int(s, 0, 0, UINT32_MAX, &seq));
@@ -85,7 +86,7 @@ int queue_read_recipient(sqlite3_stmt *s, struct queue_recipient *r)
     TRY(db_text(s, 3, QUEUE_TEXT_MAX, &r->mailbox));
     TRY(db_text(s, 4, QUEUE_TEXT_MAX, &r->domain));
     TRY(db_text(s, 5, QUEUE_TEXT_MAX, &r->orcpt));
-    TRY(db_int(s, 6, 0, NOTIFY_NEVER | NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY, &notify));
+    TRY(db_int(s, 6, 0, notify_all | QUEUE_NOTIFY_WARNED, &notify));
     TRY(db_int(s, 7, 0, INT64_MAX, &r->due_ms));
     TRY(db_int(s, 8, 0, UINT32_MAX, &attempts));
     TRY(db_text(s, 9, QUEUE_TEXT_MAX, &r->last_reply));
@@ -94,7 +95,8 @@ int queue_read_recipient(sqlite3_stmt *s, struct queue_recipient *r)
         return -EBADMSG;
     r->seq = (uint32_t)seq;
     r->route = (enum queue_route)route;
-    r->notify = (unsigned)notify;
+    r->notify = (unsigned)notify & notify_all;
+    r->warned = (notify & QUEUE_NOTIFY_WARNED) != 0;
     r->attempts = (uint32_t)attempts;
     return 0;
 }

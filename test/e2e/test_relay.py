@@ -142,6 +142,19 @@ def test_delay_is_told_once(t):
     assert len(s.mail(ANNA)) == 1
 
 
+def test_recipients_stay_together(t):
+    """Deferred together they are tried together, in one transaction, and one notification names all of them."""
+    sink = Sink(t, lambda verb, argument, session: "451 4.2.0 greylisted" if verb == "RCPT" else None)
+    s = Server(t, {"relay": to(sink), "queue": {"retry": ["600ms"], "warn_after": "1s", "lifetime": "5d"}})
+    everybody = ["x%d@example.net" % i for i in range(6)]
+    s.send(message(), to=everybody, sender=ANNA)
+    dsn = s.wait_mail(ANNA, seconds=30)[0].decode()
+    assert dsn.count("Action: delayed") == 6 and all("rfc822; " + who in dsn for who in everybody), dsn
+    wait_until("more attempts", lambda: sink.count("MAIL") >= 6)
+    wait_until("the last transaction", lambda: sink.count("RCPT") == 6 * sink.count("MAIL"))
+    assert len(s.mail(ANNA)) == 1
+
+
 def test_next_hop_falls_silent_or_closes(t):
     """F27: an end that is not clear is tried again; nothing is lost, a duplicate is possible."""
     state = {"end": 0}

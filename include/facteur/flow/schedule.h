@@ -46,8 +46,11 @@ void schedule_outcome(struct active *a, uint32_t seq, enum outcome outcome, bool
 /* The inline body, brought into memory if it is not there: fn on a later turn. For remote_env. */
 void schedule_load_body(void *flow, struct queue_message *m, void (*fn)(void *owner, int status), void *owner);
 
-/* The wait before attempt `attempts` + 1, with jitter of a tenth; exposed for its test. */
-int64_t schedule_retry_ms(const struct conf_queue *q, uint32_t attempts);
+/* The wait before attempt `attempts` + 1, with jitter of a tenth: that share of it which schedule_jitter gave, of
+ * SCHEDULE_JITTER. */
+enum { SCHEDULE_JITTER = 1000000 };
+uint64_t schedule_jitter(void);
+int64_t schedule_retry_ms(const struct conf_queue *q, uint32_t attempts, uint64_t jitter);
 /* How long a message can have waited for certain: the smaller of its age by the clock and of its retries (the clock may
  * have jumped). */
 int64_t schedule_age_ms(const struct conf_queue *q, int64_t received_ms, int64_t now_ms, uint32_t attempts);

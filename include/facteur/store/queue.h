@@ -22,7 +22,7 @@ enum queue_flags {
     QUEUE_8BIT = 4,
     QUEUE_RET_FULL = 8,
     QUEUE_RET_HDRS = 16,
-    QUEUE_WARNED = 32,
+    QUEUE_WARNED = 32, /* of a recipient at least */
     QUEUE_HELD = 64,
     QUEUE_UNCLEAN = 256, /* times 0 to 3: how often the process crashed while the message was being delivered */
     QUEUE_UNCLEAN_MASK = 768,
@@ -45,6 +45,7 @@ struct queue_recipient {
                    by queue_load only after a restart (and costs no index entry), or when QUEUE_RETRY dated it */
     uint32_t attempts;
     char *last_reply; /* of the last failed attempt, or NULL */
+    bool warned;      /* the sender was told that it takes its time */
 };
 
 struct queue_message {
@@ -71,9 +72,9 @@ struct slice queue_message_body(const struct queue_message *m);
 
 /* One change. A batch is a list of them, applied in one transaction in the list's order. */
 enum queue_op_kind {
-    QUEUE_ADD,     /* message (borrowed until applied) with all its recipients */
-    QUEUE_DONE,    /* recipient (id, seq) is finished: its row goes, and the message's with the last one */
-    QUEUE_RETRY,   /* recipient (id, seq): attempts, due_ms and text (the last reply) are written */
+    QUEUE_ADD,  /* message (borrowed until applied) with all its recipients */
+    QUEUE_DONE, /* recipient (id, seq) is finished: its row goes, and the message's with the last one */
+    QUEUE_RETRY, /* recipient (id, seq): attempts, due_ms and text (the last reply) are written, and warned if it is set */
     QUEUE_ATTEMPT, /* recipient (id, seq): attempts is written before the attempt (a poison message is seen) */
     QUEUE_FLAGS,   /* message id: flags are written */
     QUEUE_DUE,     /* message id (0: all): all recipients become due at due_ms (flush) */
@@ -89,6 +90,7 @@ struct queue_op {
     uint32_t attempts;
     int64_t due_ms, within_ms;
     unsigned flags;
+    bool warned;
     char *text;        /* owned by the op's maker */
     bool message_gone; /* out, QUEUE_DONE: it was the last recipient; a spool file may go now */
     uint64_t changed;  /* out, QUEUE_NEAR: rows */

@@ -21,7 +21,7 @@ static void test_retry_follows_the_list_within_a_twentieth(void **state)
         int64_t least = INT64_MAX, most = 0;
 
         for (int i = 0; i < 1000; i++) {
-            int64_t wait = schedule_retry_ms(&queue, attempts);
+            int64_t wait = schedule_retry_ms(&queue, attempts, schedule_jitter());
 
             least = wait < least ? wait : least;
             most = wait > most ? wait : most;
@@ -38,8 +38,8 @@ static void test_retry_of_very_short_waits(void **state)
     const struct conf_queue q = { .retry = one, .retry_count = 1 };
 
     (void)state;
-    assert_int_equal(schedule_retry_ms(&q, 1), 1);
-    assert_int_equal(schedule_retry_ms(&q, UINT32_MAX), 1);
+    assert_int_equal(schedule_retry_ms(&q, 1, SCHEDULE_JITTER), 1);
+    assert_int_equal(schedule_retry_ms(&q, UINT32_MAX, 0), 1);
 }
 
 static void test_age_is_the_clocks_when_the_retries_took_longer(void **state)

@@ -220,6 +220,28 @@ static void test_only_due_recipients(void **ctx)
     queue_close(&q);
 }
 
+/* Kept by each recipient, beside what it wants to be told of. */
+static void test_warned(void **ctx)
+{
+    struct queue *q = opened();
+    struct queue_message *m = message_make(7, 2, 10, 100);
+    struct queue_op op = { .kind = QUEUE_RETRY, .id = 7, .seq = 1, .due_ms = 200, .warned = true };
+
+    (void)ctx;
+    m->recipients[1].notify = NOTIFY_DELAY;
+    assert_int_equal(add_message(q, m), 0);
+    queue_message_free(&m);
+    assert_int_equal(apply_one(q, &op), 0);
+    op.warned = false; /* a later retry does not take it back */
+    assert_int_equal(apply_one(q, &op), 0);
+    assert_int_equal(queue_get(q, 7, false, &m, NULL), 0);
+    assert_false(m->recipients[0].warned);
+    assert_true(m->recipients[1].warned);
+    assert_int_equal(m->recipients[1].notify, NOTIFY_DELAY);
+    queue_message_free(&m);
+    queue_close(&q);
+}
+
 static void test_flush(void **ctx)
 {
     struct queue *q = opened();
@@ -629,6 +651,7 @@ int main(void)
         TEST(test_done_and_delete),
         TEST(test_windows),
         TEST(test_only_due_recipients),
+        TEST(test_warned),
         TEST(test_flush),
         TEST(test_list),
         TEST(test_all_or_nothing),
