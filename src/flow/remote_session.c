@@ -211,6 +211,12 @@ static void client_is_over(void *world, struct smtp_client_message *m, bool uncl
     message_over(world, unclear);
 }
 
+/* Later than that it was offered a message, which may be what it does not bear: no other is to suffer for it. */
+static bool is_before_message(enum smtp_client_phase at)
+{
+    return at <= CLIENT_PHASE_MAIL || at == CLIENT_PHASE_IDLE;
+}
+
 static void client_has_failed(void *world, enum smtp_client_phase at, const struct smtp_client_reply *why)
 {
     struct remote_connection *c = world;
@@ -234,7 +240,7 @@ static void client_has_failed(void *world, enum smtp_client_phase at, const stru
         message_unload(c);
     connection_end(c, false);
     /* It talked, but it does not work: not to be tried over and over with all that waits. */
-    if (c->carried == 0 && !c->cut && !was_idle)
+    if (c->carried == 0 && !c->cut && !was_idle && is_before_message(at))
         destination_unreachable(d, why, c->host);
     connection_make_room(r, d);
 }

@@ -155,6 +155,19 @@ def test_recipients_stay_together(t):
     assert len(s.mail(ANNA)) == 1
 
 
+def test_message_that_the_next_hop_does_not_bear_harms_no_other(t):
+    """A server that drops the connection over one message, first thing on each connection, gets the others."""
+    def answer(verb, argument, session):
+        return "close" if verb == "END" and "poison@example.net" in session.to else None
+    sink = Sink(t, answer)
+    s = Server(t, {"relay": to(sink), "queue": {"retry": ["1h"], "destination_concurrency": 1}})
+    s.send(message("poison"), to=["poison@example.net"], sender=ANNA)
+    wait_until("a failed attempt", lambda: [m for m in s.queue() if m["recipients"][0]["attempts"] > 0])
+    s.send(message("good"), to=["x@example.net"], sender=ANNA)
+    assert sink.wait()[0]["to"] == ["x@example.net"]
+    assert "next-hop-out-of-reach" not in s.log()
+
+
 def test_next_hop_falls_silent_or_closes(t):
     """F27: an end that is not clear is tried again; nothing is lost, a duplicate is possible."""
     state = {"end": 0}
