@@ -88,6 +88,16 @@ static enum outcome outcome_of(const struct remote_recipient *r)
     return r->result == REMOTE_REFUSED ? OUTCOME_FAILED : OUTCOME_DEFERRED;
 }
 
+/* The class says how it goes on, not what the server said: who refuses the session is tried again (RFC 3463 2). */
+static void status_of(const struct remote_recipient *r, char to[12])
+{
+    const char *otherwise = r->reply.code < 300 ? "2.0.0" : r->reply.code >= 500 ? "5.0.0" : "4.0.0";
+
+    (void)snprintf(to, 12, "%s", r->reply.enhanced[0] != '\0' ? r->reply.enhanced : otherwise);
+    if (r->result == REMOTE_DEFERRED)
+        to[0] = '4';
+}
+
 static void relay_done(void *owner, struct remote_work *work)
 {
     struct relay_work *w = owner;
@@ -95,12 +105,9 @@ static void relay_done(void *owner, struct remote_work *work)
 
     for (size_t i = 0; i < work->count; i++) {
         const struct remote_recipient *r = &work->recipients[i];
-        const char *status = r->reply.enhanced[0] != '\0' ? r->reply.enhanced
-                             : r->reply.code < 300        ? "2.0.0"
-                             : r->reply.code >= 500       ? "5.0.0"
-                                                          : "4.0.0";
-        char reply[560];
+        char reply[560], status[12];
 
+        status_of(r, status);
         (void)snprintf(reply, sizeof reply, "%d %s%s%s", r->reply.code, r->reply.enhanced,
                        r->reply.enhanced[0] != '\0' ? " " : "", r->reply.text);
         schedule_outcome(a, r->recipient->seq, outcome_of(r), r->untried, status, reply,

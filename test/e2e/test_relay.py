@@ -142,6 +142,15 @@ def test_delay_is_told_once(t):
     assert len(s.mail(ANNA)) == 1
 
 
+def test_delayed_is_not_for_good(t):
+    """A server that refuses the session is tried again: what the sender hears of that is 4.x.x."""
+    sink = Sink(t, lambda verb, argument, session: "554 5.7.1 not you" if verb == "CONNECT" else None)
+    s = Server(t, {"relay": to(sink), "queue": {"retry": ["300ms"], "warn_after": "200ms", "lifetime": "5d"}})
+    s.send(message(), to=["x@example.net"], sender=ANNA)
+    dsn = s.wait_mail(ANNA, seconds=30)[0].decode()
+    assert "Action: delayed\nStatus: 4.7.1\n" in dsn and "554 5.7.1 not you" in dsn, dsn
+
+
 def test_recipients_stay_together(t):
     """Deferred together they are tried together, in one transaction, and one notification names all of them."""
     sink = Sink(t, lambda verb, argument, session: "451 4.2.0 greylisted" if verb == "RCPT" else None)
