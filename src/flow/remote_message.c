@@ -265,10 +265,52 @@ static enum remote_result result_of(const struct smtp_client_reply *reply)
     return reply->code < 300 ? REMOTE_TAKEN : REMOTE_REFUSED;
 }
 
+static bool took_any(const struct remote_connection *c)
+{
+    for (size_t i = 0; i < c->message.count; i++)
+        if (c->rcpts[i].reply.code < 300)
+            return true;
+    return false;
+}
+
+/* RFC 5321 4.5.3.1.10: those that were too many for one transaction go with the next one. */
+static bool was_one_too_many(const struct smtp_client_reply *reply)
+{
+    return reply->code == 452 && (reply->enhanced[0] == '\0' || strcmp(reply->enhanced, "4.5.3") == 0);
+}
+
+static void set_result(struct remote_connection *c, size_t at, const struct smtp_client_reply *reply)
+{
+    struct remote_work *work = c->work;
+
+    remote_result_set(work, at, result_of(reply), reply, c->host, c->cut);
+    work->recipients[at].without_dsn = !smtp_client_offered_dsn(c->client);
+    remote_log_result(work, at, c->id, c->tls_text, clock_mono_ms() - work->started_ms);
+}
+
+/* Results of the transaction; who goes again comes behind those that have one. As long as each transaction takes
+ * somebody this has an end. */
+static void set_results(struct remote_connection *c)
+{
+    struct remote_work *work = c->work;
+    bool again = took_any(c);
+    size_t first = work->next;
+
+    for (size_t i = 0; i < c->message.count; i++) {
+        struct remote_recipient swap;
+
+        if (again && was_one_too_many(&c->rcpts[i].reply))
+            continue;
+        set_result(c, first + i, &c->rcpts[i].reply);
+        swap = work->recipients[first + i];
+        work->recipients[first + i] = work->recipients[work->next];
+        work->recipients[work->next++] = swap;
+    }
+}
+
 void message_over(struct remote_connection *c, bool unclear)
 {
     struct remote_work *work = c->work;
-    int64_t took = clock_mono_ms() - work->started_ms;
 
     stop_reading(c);
     if (was_closed_before(c, unclear)) {
@@ -276,14 +318,7 @@ void message_over(struct remote_connection *c, bool unclear)
         destination_put_back(c->d, work);
         return;
     }
-    for (size_t i = 0; i < c->message.count; i++) {
-        size_t at = work->next + i;
-
-        remote_result_set(work, at, result_of(&c->rcpts[i].reply), &c->rcpts[i].reply, c->host, c->cut);
-        work->recipients[at].without_dsn = !smtp_client_offered_dsn(c->client);
-        remote_log_result(work, at, c->id, c->tls_text, took);
-    }
-    work->next += c->message.count;
+    set_results(c);
     if (work->next < work->count && c->cut) {
         let_go(c);
         remote_defer_all(work, &remote_stopping, "", true);

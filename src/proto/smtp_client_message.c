@@ -274,11 +274,22 @@ void client_mail_refused(struct smtp_client *c)
     proceed(c);
 }
 
+/* RFC 5321 4.5.3.1.10: an old server's 552 to RCPT is "too many recipients", which is for now. Not where it says itself
+ * that it means something else: 5.2.2, the mailbox is full. */
+static void mend_552(struct smtp_client_reply *reply)
+{
+    if (reply->code != 552 || (reply->enhanced[0] != '\0' && strcmp(reply->enhanced, "5.5.3") != 0))
+        return;
+    reply->code = 452;
+    (void)snprintf(reply->enhanced, sizeof reply->enhanced, "4.5.3");
+}
+
 /* What RCPT says without a sender means nothing. */
 void client_rcpt_answered(struct smtp_client *c)
 {
     bool taken = c->reply.code < 300;
 
+    mend_552(&c->reply);
     if (c->mail_taken)
         c->message->rcpts[c->answered - 1].reply = c->reply;
     if (taken)

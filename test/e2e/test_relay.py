@@ -177,6 +177,33 @@ def test_message_that_the_next_hop_does_not_bear_harms_no_other(t):
     assert "next-hop-out-of-reach" not in s.log()
 
 
+def too_many(t, reply):
+    sink = Sink(t, lambda verb, argument, session: reply if verb == "RCPT" and len(session.to) >= 3 else None)
+    s = Server(t, {"relay": to(sink), "queue": {"retry": ["1h"]}})
+    everybody = ["x%d@example.net" % i for i in range(10)]
+    s.send(message(), to=everybody, sender=ANNA)
+    got = sink.wait(4)
+    assert sorted(sum((m["to"] for m in got), [])) == everybody, got
+    s.wait_queue_empty()
+    assert not s.mail(ANNA)
+
+
+def test_too_many_recipients(t):
+    """RFC 5321 4.5.3.1.10: the rest goes into the next transaction at once."""
+    too_many(t, "452 4.5.3 too many recipients")
+
+
+def test_too_many_recipients_in_the_old_way(t):
+    too_many(t, "552 too many recipients")
+
+
+def test_full_mailbox_is_not_too_many_recipients(t):
+    sink = Sink(t, lambda verb, argument, session: "552 5.2.2 full" if verb == "RCPT" else None)
+    s = Server(t, {"relay": to(sink), "queue": {"retry": ["1h"]}})
+    s.send(message(), to=["x@example.net"], sender=ANNA)
+    assert "Status: 5.2.2" in s.wait_mail(ANNA)[0].decode()
+
+
 def test_next_hop_falls_silent_or_closes(t):
     """F27: an end that is not clear is tried again; nothing is lost, a duplicate is possible."""
     state = {"end": 0}
