@@ -110,8 +110,13 @@ static void relay_done(void *owner, struct remote_work *work)
         status_of(r, status);
         (void)snprintf(reply, sizeof reply, "%d %s%s%s", r->reply.code, r->reply.enhanced,
                        r->reply.enhanced[0] != '\0' ? " " : "", r->reply.text);
-        schedule_outcome(a, r->recipient->seq, outcome_of(r), r->untried, status, reply,
-                         r->host[0] != '\0' ? r->host : NULL);
+        schedule_outcome(a, r->recipient->seq,
+                         &(struct attempt_end){ .outcome = outcome_of(r),
+                                                .untried = r->untried,
+                                                .ours = r->reply.ours,
+                                                .status = status,
+                                                .reply = reply,
+                                                .host = r->host[0] != '\0' ? r->host : NULL });
     }
     mem_free(work->recipients);
     mem_free(w);
@@ -177,7 +182,11 @@ static void mailbox_is_gone(struct active *a, const struct queue_recipient *r)
     base32_u64(a->m->id, id);
     LOG(WARNING, "not-delivered", kv_str("queue", id), kv_str("to", r->mailbox),
         kv_str("reason", "no such user any more"));
-    schedule_outcome(a, r->seq, OUTCOME_FAILED, false, "5.1.1", "550 5.1.1 There is no such mailbox any more", NULL);
+    schedule_outcome(a, r->seq,
+                     &(struct attempt_end){ .outcome = OUTCOME_FAILED,
+                                            .ours = true,
+                                            .status = "5.1.1",
+                                            .reply = "550 5.1.1 There is no such mailbox any more" });
 }
 
 static void begin_local(struct active *a)
@@ -209,8 +218,12 @@ static void local_body_here(void *owner, int status)
     } else {
         for (uint32_t i = 0; i < a->m->count; i++) {
             if (a->m->recipients[i].route == QUEUE_LOCAL)
-                schedule_outcome(a, a->m->recipients[i].seq, OUTCOME_DEFERRED, status != -EBADMSG, "4.3.0",
-                                 "The queue cannot be read now", NULL); /* a damaged row stays so: its time runs */
+                schedule_outcome(a, a->m->recipients[i].seq,
+                                 &(struct attempt_end){ .outcome = OUTCOME_DEFERRED,
+                                                        .untried = status != -EBADMSG, /* a damaged row stays so */
+                                                        .ours = true,
+                                                        .status = "4.3.0",
+                                                        .reply = "The queue cannot be read now" });
         }
     }
     if (a->pending == 0 && a->hold == 0)

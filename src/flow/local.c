@@ -110,8 +110,12 @@ static void report_failure(struct local_item *item)
     if (item->code == -ENODATA) /* the message is damaged: somebody has to look at it */
         LOG(ERROR, "body-not-read", kv_str("queue", id), kv_str("reason", item->err.text));
     LOG(WARNING, "not-delivered", kv_str("queue", id), kv_str("to", item->d.user), kv_str("reason", item->err.text));
-    schedule_outcome(item->a, item->d.seq, OUTCOME_DEFERRED, false, full ? "4.2.2" : "4.3.0",
-                     full ? "The mailbox is full" : "The mailbox cannot be written now", NULL);
+    schedule_outcome(
+        item->a, item->d.seq,
+        &(struct attempt_end){ .outcome = OUTCOME_DEFERRED,
+                               .ours = true,
+                               .status = full ? "4.2.2" : "4.3.0",
+                               .reply = full ? "The mailbox is full" : "The mailbox cannot be written now" });
 }
 
 static void arm(struct local *l)
@@ -227,7 +231,10 @@ static void sync_done(void *owner, struct job *job)
         } else {
             l->f->stats.delivered++;
             l->f->stats.synced++;
-            schedule_outcome(item->a, item->d.seq, OUTCOME_DELIVERED, false, "2.0.0", item->d.name, NULL);
+            schedule_outcome(
+                item->a, item->d.seq,
+                &(struct attempt_end){
+                    .outcome = OUTCOME_DELIVERED, .ours = true, .status = "2.0.0", .reply = item->d.name });
         }
         mem_free(item);
     }

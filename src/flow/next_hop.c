@@ -126,6 +126,7 @@ static void finish(struct next_hop_search *s)
 static void because(struct next_hop_search *s, short code, const char *enhanced, const char *text)
 {
     s->why.code = code;
+    s->why.ours = true;
     (void)snprintf(s->why.enhanced, sizeof s->why.enhanced, "%s", enhanced);
     (void)snprintf(s->why.text, sizeof s->why.text, "%s: %s", s->domain, text);
 }

@@ -9,7 +9,7 @@
 
 /* ---- results ---- */
 
-const struct smtp_client_reply remote_stopping = { 421, "4.3.2", "This server is shutting down" };
+const struct smtp_client_reply remote_stopping = { 421, "4.3.2", "This server is shutting down", true };
 
 static void report(struct deferred *d)
 {

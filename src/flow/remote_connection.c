@@ -98,7 +98,7 @@ void connection_host_failed(struct remote_connection *c, const struct smtp_clien
 
 void connection_host_failed_text(struct remote_connection *c, const char *enhanced, const char *text)
 {
-    struct smtp_client_reply why = { .code = 451 };
+    struct smtp_client_reply why = { .code = 451, .ours = true };
 
     (void)snprintf(why.enhanced, sizeof why.enhanced, "%s", enhanced);
     (void)snprintf(why.text, sizeof why.text, "%s", text);

@@ -82,7 +82,7 @@ static void let_go(struct remote_connection *c)
 
 static void body_lost(struct remote_connection *c, int status)
 {
-    struct smtp_client_reply why = { .code = 451, .enhanced = "4.3.0" };
+    struct smtp_client_reply why = { .code = 451, .enhanced = "4.3.0", .ours = true };
     struct remote_work *work = c->work;
 
     (void)snprintf(why.text, sizeof why.text, "The message could not be read from the queue: %s", err_text(status));

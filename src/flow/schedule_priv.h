@@ -6,7 +6,7 @@
 #include "facteur/flow/schedule.h"
 
 struct active_slot {
-    bool settled, untried;
+    bool settled, untried, ours;
     enum outcome outcome;
     char status[12];
     char *reply, *host; /* owned */

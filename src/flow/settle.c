@@ -27,8 +27,7 @@ static void tell(const struct active *a, const struct queue_recipient *r, const 
     chronicle_add(a->f->chronicle, kinds[s->outcome], a->m->id, r->address, s->reply, s->host);
 }
 
-void schedule_outcome(struct active *a, uint32_t seq, enum outcome outcome, bool untried, const char *status,
-                      const char *reply, const char *host)
+void schedule_outcome(struct active *a, uint32_t seq, const struct attempt_end *end)
 {
     for (uint32_t i = 0; i < a->m->count; i++) {
         struct active_slot *s = &a->slots[i];
@@ -36,12 +35,13 @@ void schedule_outcome(struct active *a, uint32_t seq, enum outcome outcome, bool
         if (a->m->recipients[i].seq != seq || s->settled)
             continue;
         s->settled = true;
-        s->outcome = outcome;
-        s->untried = untried;
-        slice_clip(slice_str(status), s->status, sizeof s->status);
-        s->reply = mem_str(reply);
-        s->host = mem_str(host);
-        if (!untried)
+        s->outcome = end->outcome;
+        s->untried = end->untried;
+        s->ours = end->ours;
+        slice_clip(slice_str(end->status), s->status, sizeof s->status);
+        s->reply = mem_str(end->reply);
+        s->host = mem_str(end->host);
+        if (!end->untried)
             tell(a, &a->m->recipients[i], s);
         a->pending--;
     }
@@ -89,6 +89,7 @@ static void notify(struct settlement *x, const struct queue_recipient *r, const 
     d->status = s->status;
     d->remote = s->host;
     d->reply = s->reply;
+    d->ours = s->ours;
     d->last_attempt_ms = x->now;
     d->retry_until_ms = x->a->m->received_ms + x->a->f->config->queue.lifetime;
 }

@@ -3,9 +3,11 @@
 #include "dsn_priv.h"
 #include "facteur/base/codec.h"
 #include "facteur/base/rand.h"
+#include "facteur/mail/ip.h"
 #include "facteur/mail/trace.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 enum { TEXT_LINE = 998 }; /* octets without the line end; RFC 5322 section 2.1.1 */
 
@@ -155,6 +157,22 @@ static int add_part(const struct form *f, const char *type, const char *descript
     return buf_addc(out, '\n');
 }
 
+/* The name alone, or an address as a literal (RFC 3464 2.3.5, RFC 5321 4.1.3). */
+static int add_remote(const char *remote, struct buf *out)
+{
+    struct slice rest = slice_str(remote != NULL ? remote : ""), name;
+    struct ip ip;
+    char address[IP_TEXT], literal[IP_TEXT + 8], word[256];
+
+    (void)slice_cut(&rest, ' ', &name);
+    slice_clip(name, word, sizeof word);
+    if (ip_parse(name, &ip) < 0)
+        return add_field("Remote-MTA", "dns; ", word, false, out);
+    ip_format(&ip, address);
+    (void)snprintf(literal, sizeof literal, "[%s%s]", ip.family == 6 ? "IPv6:" : "", address);
+    return add_field("Remote-MTA", "dns; ", literal, false, out);
+}
+
 static int add_recipient(const struct dsn *d, const struct dsn_recipient *r, bool global, struct buf *out)
 {
     bool utf8 = !ascii_only(slice_str(r->address));
@@ -165,9 +183,9 @@ static int add_recipient(const struct dsn *d, const struct dsn_recipient *r, boo
     TRY(add_field("Final-Recipient", utf8 ? "utf-8; " : "rfc822; ", r->address, global, out));
     TRY(buf_addf(out, "Action: %s\n", actions[r->action].word));
     TRY(add_field("Status", "", r->status, false, out));
-    TRY(add_field("Remote-MTA", "dns; ", r->remote, false, out));
-    TRY(add_field("Diagnostic-Code", r->remote != NULL ? "smtp; " : "x-facteur; ", dsn_reply(d, r, reply), global,
-                  out));
+    TRY(add_remote(r->remote, out));
+    TRY(add_field("Diagnostic-Code", r->remote != NULL && !r->ours ? "smtp; " : "x-facteur; ", dsn_reply(d, r, reply),
+                  global, out));
     TRY(add_date("Last-Attempt-Date", r->last_attempt_ms, out));
     if (r->action == DSN_DELAYED)
         TRY(add_date("Will-Retry-Until", r->retry_until_ms, out));

@@ -52,25 +52,31 @@ static const char *advice_for(const char *status)
     return NULL;
 }
 
-static int add_recipient(const struct dsn *d, const struct dsn_recipient *r, struct buf *out)
+static int add_reason(const struct dsn *d, const struct dsn_recipient *r, struct buf *out)
 {
     char reply[DSN_WORDS_MAX + 1];
+
+    if (r->reply == NULL || r->reply[0] == '\0')
+        return 0;
+    if (r->remote == NULL) {
+        TRY(buf_adds(out, "    The reason:\n      "));
+    } else {
+        TRY(buf_adds(out, r->ours ? "    The reason (at host " : "    The server "));
+        TRY(dsn_words(r->remote, "    ", false, out));
+        TRY(buf_adds(out, r->ours ? "):\n      " : " said:\n      "));
+    }
+    TRY(dsn_words(dsn_reply(d, r, reply), "      ", true, out));
+    return buf_addc(out, '\n');
+}
+
+static int add_recipient(const struct dsn *d, const struct dsn_recipient *r, struct buf *out)
+{
     const char *advice = advice_for(r->status);
 
     TRY(buf_adds(out, "\n  "));
     TRY(dsn_words(r->address, "  ", true, out));
     TRY(buf_addc(out, '\n'));
-    if (r->reply != NULL && r->reply[0] != '\0') {
-        if (r->remote != NULL) {
-            TRY(buf_adds(out, "    The server "));
-            TRY(dsn_words(r->remote, "    ", false, out));
-            TRY(buf_adds(out, " said:\n      "));
-        } else {
-            TRY(buf_adds(out, "    The reason:\n      "));
-        }
-        TRY(dsn_words(dsn_reply(d, r, reply), "      ", true, out));
-        TRY(buf_addc(out, '\n'));
-    }
+    TRY(add_reason(d, r, out));
     if (r->action == DSN_FAILED && advice != NULL)
         TRY(buf_addf(out, "    What you can do:\n      %s\n", advice));
     if (r->action == DSN_DELAYED && r->retry_until_ms > 0) {

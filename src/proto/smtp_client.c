@@ -84,6 +84,7 @@ void client_say(struct smtp_client_reply *to, short code, const char *enhanced, 
     to->code = code;
     (void)snprintf(to->enhanced, sizeof to->enhanced, "%s", enhanced);
     (void)snprintf(to->text, sizeof to->text, "%s", text);
+    to->ours = true;
 }
 
 void client_give_up(struct smtp_client *c, const struct smtp_client_reply *why, bool unclear)
@@ -203,7 +204,7 @@ static void take_line(struct smtp_client *c, struct slice line)
         return;
     }
     if (c->reply_lines == 0)
-        client_say(&c->reply, code, "", "");
+        c->reply = (struct smtp_client_reply){ .code = code };
     else if (c->state == CLIENT_EHLO && code == 250)
         client_ehlo_line(c, text);
     reply_add(&c->reply, text);

@@ -85,6 +85,7 @@ void client_send(struct smtp_client *c, struct slice octets);
 void client_ready(struct smtp_client *c);
 /* Ends the session: a message under way first, then on_failed. `unclear` as in on_message. */
 void client_give_up(struct smtp_client *c, const struct smtp_client_reply *why, bool unclear);
+/* Words of ours. */
 void client_say(struct smtp_client_reply *to, short code, const char *enhanced, const char *text);
 static inline bool client_has(const struct smtp_client *c, unsigned extension)
 {

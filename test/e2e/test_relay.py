@@ -151,6 +151,16 @@ def test_delayed_is_not_for_good(t):
     assert "Action: delayed\nStatus: 4.7.1\n" in dsn and "554 5.7.1 not you" in dsn, dsn
 
 
+def test_our_words_are_not_passed_off_as_the_servers(t):
+    """RFC 3464 2.3.6: what went wrong with the connection nobody over there has said."""
+    sink = Sink(t, lambda verb, argument, session: "close" if verb == "CONNECT" else None)
+    s = Server(t, {"relay": to(sink), "queue": {"retry": ["300ms"], "warn_after": "200ms", "lifetime": "5d"}})
+    s.send(message(), to=["x@example.net"], sender=ANNA)
+    dsn = s.wait_mail(ANNA, seconds=30)[0].decode()
+    assert "The reason (at host " in dsn and "Diagnostic-Code: x-facteur; " in dsn and " said:" not in dsn, dsn
+    assert "Remote-MTA: dns; [%s]\n" % HOST in dsn, dsn
+
+
 def test_recipients_stay_together(t):
     """Deferred together they are tried together, in one transaction, and one notification names all of them."""
     sink = Sink(t, lambda verb, argument, session: "451 4.2.0 greylisted" if verb == "RCPT" else None)

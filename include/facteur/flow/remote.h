@@ -48,7 +48,7 @@ struct remote_recipient {
     bool untried;     /* with REMOTE_DEFERRED: nothing was tried (shutdown, abandoned): count no attempt */
     bool without_dsn; /* with REMOTE_TAKEN: the next hop knows no DSN, so a wish for one ends here (RFC 3461 5.2.2) */
     struct smtp_client_reply reply; /* the next hop's words, or ours with code 4xx or 5xx */
-    char host[256];                 /* who said so: "mx.example.org [192.0.2.1]"; "" when nobody was reached */
+    char host[256]; /* who said so, or was tried: "mx.example.org [192.0.2.1]"; "" when there was nobody to try */
 };
 
 struct remote;

@@ -38,10 +38,17 @@ bool schedule_is_active(const struct flow *f, uint64_t id);
 size_t schedule_active(const struct flow *f);
 bool schedule_is_quiet(const struct flow *f); /* nothing is active and no look into the queue is under way */
 
-/* What is said when recipient `seq` of an active message has ended. `status` "5.1.1", `reply` one line, `host` or NULL.
- * For OUTCOME_DEFERRED with `untried` no attempt is counted. */
-void schedule_outcome(struct active *a, uint32_t seq, enum outcome outcome, bool untried, const char *status,
-                      const char *reply, const char *host);
+struct attempt_end {
+    enum outcome outcome;
+    bool untried;       /* OUTCOME_DEFERRED: no attempt is counted */
+    bool ours;          /* the reply is ours also where there is a host */
+    const char *status; /* "5.1.1" */
+    const char *reply;  /* one line */
+    const char *host;   /* or NULL */
+};
+
+/* What is said when the attempt at recipient `seq` of an active message has ended. */
+void schedule_outcome(struct active *a, uint32_t seq, const struct attempt_end *end);
 
 /* The inline body, brought into memory if it is not there: fn on a later turn. For remote_env. */
 void schedule_load_body(void *flow, struct queue_message *m, void (*fn)(void *owner, int status), void *owner);

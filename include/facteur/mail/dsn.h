@@ -19,8 +19,9 @@ struct dsn_recipient {
     const char *orcpt;   /* "rfc822;user@example.org", or NULL */
     enum dsn_action action;
     const char *status;      /* "5.1.1" */
-    const char *remote;      /* the next hop's name, or NULL for a local cause */
+    const char *remote;      /* the next hop: "mx.example.org [192.0.2.1]" or its name; NULL for a local cause */
     const char *reply;       /* the next hop's words or ours; one line */
+    bool ours;               /* the reply is ours although a next hop was tried */
     int64_t last_attempt_ms; /* wall */
     int64_t retry_until_ms;  /* wall; only for DSN_DELAYED */
 };

@@ -42,6 +42,7 @@ struct smtp_client_reply {
     short code;
     char enhanced[12]; /* "" when it gave none */
     char text[512];    /* its words, one line, printable */
+    bool ours;         /* the words and the codes are ours: it gave none */
 };
 
 struct smtp_client_rcpt {

@@ -185,6 +185,31 @@ static void a_delay_says_how_long(void **state)
     assert_has_not("Remote-MTA");
 }
 
+/* RFC 3464 2.3.6: what nobody said over there is not passed off as if. */
+static void our_words_are_ours(void **state)
+{
+    struct dsn_recipient r = failed;
+    struct dsn d = base;
+
+    (void)state;
+    r.remote = "mx.example.net [192.0.2.1]";
+    r.reply = "451 4.4.1 Connection refused";
+    r.ours = true;
+    d.recipients = &r;
+    write_dsn(&d, "");
+    assert_has("    The reason (at host mx.example.net [192.0.2.1]):\n      451 4.4.1 Connection refused\n");
+    assert_has("Remote-MTA: dns; mx.example.net\nDiagnostic-Code: x-facteur; 451 4.4.1 Connection refused\n");
+    assert_has_not(" said:");
+    r.remote = "192.0.2.1 [192.0.2.1]";
+    r.ours = false;
+    write_dsn(&d, "");
+    assert_has("    The server 192.0.2.1 [192.0.2.1] said:\n");
+    assert_has("Remote-MTA: dns; [192.0.2.1]\nDiagnostic-Code: smtp; ");
+    r.remote = "2001:db8::1 [2001:db8::1]";
+    write_dsn(&d, "");
+    assert_has("Remote-MTA: dns; [IPv6:2001:db8::1]\n");
+}
+
 static void utf8_makes_it_global(void **state)
 {
     struct dsn_recipient r = failed;
@@ -246,6 +271,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(returns_the_header_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(words_from_outside_stay_inside, setup, teardown),
         cmocka_unit_test_setup_teardown(a_delay_says_how_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(our_words_are_ours, setup, teardown),
         cmocka_unit_test_setup_teardown(utf8_makes_it_global, setup, teardown),
         cmocka_unit_test_setup_teardown(many_recipients_are_listed_in_part, setup, teardown),
     };
