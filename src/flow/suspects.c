@@ -74,7 +74,7 @@ static void hold(struct active *a)
 
     base32_u64(a->m->id, id);
     LOG(ERROR, "held", kv_str("queue", id), kv_str("from", a->m->sender), kv_str("reason", held + sizeof "held: " - 1),
-        kv_str("advice", "look at it with 'facteur queue show', then 'facteur queue flush' or 'delete' it"));
+        kv_str("advice", "look at it with 'facteur queue show', then 'facteur queue flush ID' or 'delete' it"));
     /* Also those of its recipients whose time has not come. */
     commit_op(&x->request.ops, QUEUE_DUE, a->m->id, 0)->due_ms = QUEUE_HELD_DUE;
     for (uint32_t i = 0; i < a->m->count; i++) {

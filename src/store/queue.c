@@ -47,7 +47,7 @@ static const char *const statements[Q_STATEMENTS] = {
     [Q_ATTEMPT] = "UPDATE recipient SET attempts = ?3 WHERE message = ?1 AND seq = ?2",
     [Q_FLAGS] = "UPDATE message SET flags = ?2 WHERE id = ?1",
     [Q_DUE_ONE] = "UPDATE recipient SET due = ?2 WHERE message = ?1 AND due > 0",
-    [Q_DUE_ALL] = "UPDATE recipient SET due = ?2 WHERE due > 0 AND due > ?2",
+    [Q_DUE_ALL] = "UPDATE recipient SET due = ?2 WHERE due > 0 AND due > ?2 AND due < ?3",
     [Q_NEAR] = "UPDATE recipient SET due = ?1 + abs(random() % ?2) WHERE due > 0 AND due > ?3 AND due < ?4",
     [Q_RESERVE] = "UPDATE meta SET value = ?1 WHERE key = 'id_reserve'",
     [Q_DELETE_RECIPIENTS] = "DELETE FROM recipient WHERE message = ?1",
@@ -289,6 +289,8 @@ static int apply_due(struct queue *q, struct queue_op *op, struct err *e)
 
     if (op->id != 0)
         (void)sqlite3_bind_int64(s, 1, (int64_t)op->id);
+    else
+        (void)sqlite3_bind_int64(s, 3, QUEUE_HELD_DUE);
     (void)sqlite3_bind_int64(s, 2, op->due_ms > 0 ? op->due_ms : 1);
     return db_run(q->db, s, e);
 }

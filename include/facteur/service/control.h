@@ -62,7 +62,7 @@ void control_close(struct control **c);
  *   {"do": "queue-show", "id": ID, "from": N?}           → "message": {…}, "next_recipient": N when there are more
  *   {"do": "queue-history", "id": ID}                    → "events": […]
  *   {"do": "queue-body", "id": ID, "offset": N?}         → "size": N, "data": base64
- *   {"do": "queue-flush", "id": ID?}                     → "flushed": ID or "all"
+ *   {"do": "queue-flush", "id": ID?}                     → "flushed": ID or "all" (that are not held)
  *   {"do": "queue-delete", "id": ID}                     → "deleted": ID (busy: it is being delivered now)
  *   {"do": "mailbox-list", "user": U}                    → "mailboxes": [{…}]
  *   {"do": "mailbox-quota", "user": U}                   → "octets": N, "messages": N, "quota": N or null

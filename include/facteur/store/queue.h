@@ -77,7 +77,7 @@ enum queue_op_kind {
     QUEUE_RETRY, /* recipient (id, seq): attempts, due_ms and text (the last reply) are written, and warned if it is set */
     QUEUE_ATTEMPT, /* recipient (id, seq): attempts is written before the attempt (a poison message is seen) */
     QUEUE_FLAGS,   /* message id: flags are written */
-    QUEUE_DUE,     /* message id (0: all): all recipients become due at due_ms (flush) */
+    QUEUE_DUE,     /* message id (0: all that are not held): all recipients become due at due_ms (flush) */
     QUEUE_NEAR     /* all recipients that are due later than within_ms (and its jitter) after due_ms and are not held
                       become due at some time within it */
 };

@@ -251,11 +251,15 @@ static void test_flush(void **ctx)
     add(q, 1, 1, 10, 5000);
     add(q, 2, 1, 10, 6000);
     add(q, 3, 1, 10, 7000);
+    add(q, 4, 1, 10, QUEUE_HELD_DUE);
     assert_int_equal(apply_one(q, &(struct queue_op){ .kind = QUEUE_DUE, .id = 2, .due_ms = 100 }), 0);
     assert_int_equal(load(q, 100, 10, NULL, &next), 1);
     assert_int_equal(next, 5000);
     assert_int_equal(apply_one(q, &(struct queue_op){ .kind = QUEUE_DUE, .due_ms = 200 }), 0);
-    assert_int_equal(load(q, 200, 10, NULL, &next), 3);
+    assert_int_equal(load(q, 200, 10, NULL, &next), 3); /* not the one that is held */
+    assert_int_equal(next, QUEUE_HELD_DUE);
+    assert_int_equal(apply_one(q, &(struct queue_op){ .kind = QUEUE_DUE, .id = 4, .due_ms = 200 }), 0);
+    assert_int_equal(load(q, 200, 10, NULL, &next), 4);
     queue_close(&q);
 }
 
