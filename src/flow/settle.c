@@ -256,10 +256,23 @@ static void commit_settlement(struct settlement *x)
 
 /* --- the notification needs the original's header, or all of it --- */
 
+/* RFC 3461 4.3: RET=FULL is about failures; without one the header is enough. */
+static bool returns_all(const struct settlement *x)
+{
+    const struct queue_message *m = x->a->m;
+
+    if ((m->flags & QUEUE_RET_FULL) == 0 || m->size > RETURN_MOST)
+        return false;
+    for (size_t i = 0; i < x->told_count; i++)
+        if (x->told[i].action == DSN_FAILED)
+            return true;
+    return false;
+}
+
 static void make_notifications(struct settlement *x, struct slice original)
 {
     const struct queue_message *m = x->a->m;
-    bool full = (m->flags & QUEUE_RET_FULL) != 0 && m->size <= RETURN_MOST;
+    bool full = returns_all(x);
 
     if (!full)
         original = slice_head(original, m->header_size);
@@ -336,7 +349,7 @@ static void read_header(struct settlement *x)
     j->spool = x->a->f->spool;
     j->id = m->id;
     j->want = m->header_size < RETURN_MOST ? m->header_size : RETURN_MOST;
-    if ((m->flags & QUEUE_RET_FULL) != 0 && m->size <= RETURN_MOST)
+    if (returns_all(x))
         j->want = (size_t)m->size;
     j->job.run = run_header;
     j->job.done = header_job_done;

@@ -94,6 +94,23 @@ def test_dsn_parameters(t):
     assert len(s.mail(ANNA)) == 1
 
 
+def test_only_a_failure_returns_the_whole_message(t):
+    """RFC 3461 4.3: RET=FULL is for notifications of a failure."""
+    sink = Sink(t, lambda verb, argument, session: "550 5.1.1 no" if verb == "RCPT" and "gone" in argument else None)
+    s = Server(t, {"relay": to(sink)})
+    with s.connect() as c:
+        c.ehlo()
+        for who in ("fine", "gone"):
+            c.cmd("MAIL FROM:<%s> RET=FULL" % ANNA, 250)
+            c.cmd("RCPT TO:<%s@example.net> NOTIFY=SUCCESS,FAILURE" % who, 250)
+            c.data(message(who, "all of it\r\n"))
+    dsns = [dsn.decode() for dsn in s.wait_mail(ANNA, 2)]
+    for dsn in dsns:
+        assert ("all of it" in dsn) == ("Action: failed" in dsn), dsn
+        assert ("message/rfc822" in dsn) == ("Action: failed" in dsn) and "Subject: " in dsn, dsn
+    assert len([dsn for dsn in dsns if "Action: relayed" in dsn]) == 1
+
+
 def test_dsn_parameters_are_passed_on(t):
     sink = Sink(t, features=["DSN"])
     s = Server(t, {"relay": to(sink)})
