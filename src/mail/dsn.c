@@ -50,12 +50,17 @@ const char *dsn_reply(const struct dsn *d, const struct dsn_recipient *r, char t
     return to;
 }
 
-/* The header of a message with LF lines, with its last LF, without the empty line. */
+static bool starts_empty(struct slice text)
+{
+    return text.n == 0 || text.p[0] == '\n' || (text.n > 1 && text.p[0] == '\r' && text.p[1] == '\n');
+}
+
+/* The header of a message, with its last line end, without the empty line. A BINARYMIME message has kept its CRLF. */
 static struct slice header_of(struct slice message)
 {
     struct slice rest = message, line;
 
-    while (rest.n > 0 && rest.p[0] != '\n')
+    while (!starts_empty(rest))
         (void)slice_cut(&rest, '\n', &line);
     return slice_head(message, message.n - rest.n);
 }
@@ -97,8 +102,6 @@ static struct form form_of(const struct dsn *d)
     base32_u64(random[1], f.boundary + 13);
     f.full = d->return_full && is_text(d->original);
     f.returned = f.full ? d->original : bounded_header(header);
-    if (!is_text(f.returned))
-        f.returned = slice_head(f.returned, 0);
     f.global_returned = !ascii_only(f.full ? header : f.returned) && utf8_valid(header);
     f.eight_bit = !ascii_only(f.returned) || !ascii_only(slice_str(d->to));
     for (size_t i = 0; i < d->count; i++) {
@@ -213,6 +216,58 @@ static const char *returned_type(const struct form *f)
     return f->global_returned ? "message/global-headers" : "text/rfc822-headers";
 }
 
+static int add_clean(struct slice text, struct buf *out)
+{
+    for (size_t i = 0; i < text.n; i++)
+        TRY(buf_addc(out, text.p[i] != '\0' && text.p[i] != '\r' ? text.p[i] : ' '));
+    return 0;
+}
+
+/* How much of a line that is too long stands before its fold: up to a space, or else between two characters. */
+static size_t fold_at(struct slice line)
+{
+    const char *space = memrchr(line.p + 1, ' ', TEXT_LINE - 2);
+    size_t n = TEXT_LINE - 1;
+
+    if (space != NULL)
+        return (size_t)(space - line.p);
+    while (n > TEXT_LINE - 4 && ((unsigned char)line.p[n] & 0xc0) == 0x80)
+        n--;
+    return n;
+}
+
+/* The header as it can be sent: LF lines of a length that may be. */
+static int add_header(struct slice header, struct buf *out)
+{
+    struct slice line;
+
+    while (header.n > 0) {
+        (void)slice_cut(&header, '\n', &line);
+        if (line.n > 0 && line.p[line.n - 1] == '\r')
+            line.n--;
+        while (line.n >= TEXT_LINE) {
+            size_t n = fold_at(line);
+
+            TRY(add_clean(slice_head(line, n), out));
+            TRY(buf_addc(out, '\n'));
+            if (line.p[n] != ' ')
+                TRY(buf_addc(out, ' '));
+            line = slice_skip(line, n);
+        }
+        TRY(add_clean(line, out));
+        TRY(buf_addc(out, '\n'));
+    }
+    return 0;
+}
+
+static int add_returned(const struct form *f, struct buf *out)
+{
+    if (!f->full)
+        return add_header(f->returned, out);
+    TRY(buf_add(out, f->returned.p, f->returned.n));
+    return f->returned.n > 0 && f->returned.p[f->returned.n - 1] != '\n' ? buf_addc(out, '\n') : 0;
+}
+
 int dsn_write(const struct dsn *d, struct buf *out)
 {
     struct form f = form_of(d);
@@ -223,8 +278,6 @@ int dsn_write(const struct dsn *d, struct buf *out)
     TRY(add_status(d, &f, out));
     TRY(add_part(&f, returned_type(&f), f.full ? "Your message" : "The header of your message", !ascii_only(f.returned),
                  out));
-    TRY(buf_add(out, f.returned.p, f.returned.n));
-    if (f.returned.n > 0 && f.returned.p[f.returned.n - 1] != '\n')
-        TRY(buf_addc(out, '\n'));
+    TRY(add_returned(&f, out));
     return buf_addf(out, "\n--=_%s--\n", f.boundary);
 }

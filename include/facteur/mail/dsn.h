@@ -34,7 +34,7 @@ struct dsn {
     int64_t arrival_ms;   /* wall */
     int64_t now_ms;
     bool return_full;      /* RET=FULL: `original` is the whole message, else its header alone */
-    struct slice original; /* LF lines */
+    struct slice original; /* LF lines, or CRLF where the message came as BINARYMIME */
     const struct dsn_recipient *recipients;
     size_t count;
     size_t reply_most; /* octets of each reply that are quoted; 0: all */
