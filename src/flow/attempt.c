@@ -33,12 +33,14 @@ static void run_load_body(struct job *job)
 static void load_body_done(void *owner, struct job *job)
 {
     struct load_job *j = LIST_ENTRY(job, struct load_job, job);
+    char id[14];
 
     (void)owner;
     if (j->code == 0 && (j->got->body == NULL || j->got->size != j->into->size))
         j->code = err_set(&j->err, -EBADMSG, "the row has no body of the right size");
     if (j->code < 0) {
-        LOG(ERROR, "body-not-read", kv_str("reason", j->err.text));
+        base32_u64(j->id, id);
+        LOG(ERROR, "body-not-read", kv_str("queue", id), kv_str("reason", j->err.text));
     } else if (j->into->body == NULL) {
         j->into->body = j->got->body;
         j->got->body = NULL;

@@ -67,8 +67,12 @@ static void begin_transaction(struct remote_connection *c)
 
 static void stop_reading(struct remote_connection *c)
 {
+    char id[14];
+
+    base32_u64(c->work->message->id, id);
     if (c->body.status < 0)
-        LOG(ERROR, "body-not-read", kv_str("session", c->id), kv_str("reason", err_text(c->body.status)));
+        LOG(ERROR, "body-not-read", kv_str("session", c->id), kv_str("queue", id),
+            kv_str("reason", err_text(c->body.status)));
     remote_body_stop(&c->body);
     remote_convert_stop(c);
 }

@@ -206,6 +206,22 @@ static bool message_is_gone(const struct settlement *x)
     return false;
 }
 
+/* Ties the ids of the two together: the recipients' lines have only the one, and an alias stands in none of them. */
+static void log_notifications(const struct settlement *x)
+{
+    char id[14], its[14];
+    bool failed = false;
+
+    for (size_t i = 0; i < x->told_count; i++)
+        failed = failed || x->told[i].action == DSN_FAILED;
+    base32_u64(x->a->m->id, id);
+    for (size_t i = 0; i < x->notification_count; i++) {
+        base32_u64(x->notifications[i]->id, its);
+        LOG(INFO, failed ? "bounced" : "notified", kv_str("queue", id), kv_str("notification", its),
+            kv_str("to", x->a->m->sender));
+    }
+}
+
 static void settled(struct commit_request *r, int status, const char *why)
 {
     struct settlement *x = LIST_ENTRY(r, struct settlement, request);
@@ -217,6 +233,7 @@ static void settled(struct commit_request *r, int status, const char *why)
         commit_add_lazily(f->commit, r);
         return;
     }
+    log_notifications(x);
     if (a->m->spooled && message_is_gone(x))
         remove_spool(f, a->m->id);
     if (a->again)

@@ -354,7 +354,7 @@ static void then_flushed(const struct control_env *env, struct control_job *j)
     if (j->code < 0)
         return;
     base32_u64(j->id, id);
-    LOG(INFO, "queue-flush", kv_str("queue_id", j->id != 0 ? id : "all"));
+    LOG(INFO, "queue-flush", kv_str("queue", j->id != 0 ? id : "all"));
     env->flushed(env->ctx, j->id);
 }
 
@@ -426,7 +426,7 @@ static void then_deleted(const struct control_env *env, struct control_job *j)
     if (j->code < 0)
         return;
     base32_u64(j->id, id);
-    LOG(INFO, "queue-delete", kv_str("queue_id", id), kv_str("from", j->sender));
+    LOG(INFO, "queue-delete", kv_str("queue", id), kv_str("from", j->sender));
     n = mem_zero(sizeof *n);
     n->job.run = run_note;
     n->job.drop = drop_note;

@@ -60,6 +60,9 @@ def test_permanent_refusal_makes_a_notification(t):
     s.send(message("lost", "the body stays away\r\n", sender=ANNA), to=["gone@example.net"], sender=ANNA)
     dsn = s.wait_mail(ANNA)[0].decode()
     assert dsn.startswith("Return-Path: <>\n"), dsn[:100]
+    tie = s.wait_log(r"event=bounced queue=(\w+) notification=(\w+) to=%s" % re.escape(ANNA))
+    assert "X-Facteur-Queue-ID: %s\n" % tie[1] in dsn, dsn
+    s.wait_log("event=delivered queue=%s to=%s" % (tie[2], re.escape(ANNA)))
     for part in ("multipart/report", "report-type=delivery-status", "message/delivery-status", "Auto-Submitted: auto-replied",
                  "Reporting-MTA: dns; mail." + DOMAIN, "Final-Recipient: rfc822; gone@example.net", "Action: failed",
                  "Status: 5.1.1", "nobody of that name", "Subject: lost"):
