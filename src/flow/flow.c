@@ -9,6 +9,7 @@
 #include "facteur/flow/remote.h"
 #include "facteur/flow/schedule.h"
 #include "facteur/flow/space.h"
+#include "schedule_priv.h"
 
 void flow_start(struct flow *f, struct config *config)
 {
@@ -20,6 +21,7 @@ void flow_start(struct flow *f, struct config *config)
     f->first_id = queue_new_id(f->queue);
     rand_bytes(f->scram_secret, sizeof f->scram_secret);
     f->passwords = password_cache_new();
+    list_init(&f->unrecorded);
     f->commit = commit_new(f);
     f->chronicle = chronicle_new(f);
     f->space = space_new(f);
@@ -48,6 +50,7 @@ void flow_configure(struct flow *f, struct config *config, struct tls_client *tl
 void flow_turn(struct flow *f)
 {
     local_turn(f->local);
+    record_turn(f);
     commit_turn(f->commit);
     if (f->on_quiet != NULL && f->remote_done && schedule_is_quiet(f) && commit_is_idle(f->commit)) {
         void (*fn)(void *owner) = f->on_quiet;

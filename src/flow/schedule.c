@@ -144,6 +144,7 @@ void active_free(struct active *a)
     active_promise_kept(a);
     (void)map_take(&a->f->schedule->active, id_key(&a->m->id));
     suspects_ended(a);
+    list_unlink(&a->unrecorded);
     for (uint32_t i = 0; i < a->m->count; i++) {
         mem_free(a->slots[i].reply);
         mem_free(a->slots[i].host);
@@ -236,7 +237,7 @@ static void take_one(struct flow *f, struct queue_message *m)
 
     if (busy != NULL) {
         /* Another of its recipients may have fallen due meanwhile: it is looked for when these are settled. */
-        busy->again = m->count != busy->m->count;
+        busy->again = m->count != busy->m->count - busy->recorded;
         queue_message_free(&m);
     } else if (suspects_is_one(f, m)) {
         if (suspects_have_room(f))

@@ -1,12 +1,14 @@
-/* What schedule.c (when and what), suspects.c (who goes alone), attempt.c (by whom) and settle.c (how it ended) share:
+/* What schedule.c (when and what), suspects.c (who goes alone), attempt.c (by whom), record.c (who has it) and settle.c (how it ended) share:
  * the message that is being worked on. */
 #ifndef FACTEUR_FLOW_SCHEDULE_PRIV_H
 #define FACTEUR_FLOW_SCHEDULE_PRIV_H
 
+#include "facteur/flow/commit.h"
 #include "facteur/flow/schedule.h"
 
 struct active_slot {
     bool settled, untried, ours;
+    bool recorded; /* its row goes, or has gone, before the message is settled */
     enum outcome outcome;
     char status[12];
     char *reply, *host; /* owned */
@@ -15,26 +17,38 @@ struct active_slot {
 struct active {
     struct flow *f;
     struct queue_message *m;
-    struct link waits;          /* for its turn, as a suspect */
-    bool alone;                 /* its turn: others wait for its end */
-    bool recovered;             /* an earlier attempt's end is not known: look for its copies */
-    bool again;                 /* look into the queue for more of its recipients afterwards */
-    unsigned hold;              /* it may not settle yet */
-    uint32_t pending;           /* recipients without an outcome */
-    uint64_t promised;          /* octets of schedule's that are this one's */
-    struct active_slot slots[]; /* one for each of m->recipients */
+    struct link waits;      /* for its turn, as a suspect */
+    bool alone;             /* its turn: others wait for its end */
+    bool recovered;         /* an earlier attempt's end is not known: look for its copies */
+    bool again;             /* look into the queue for more of its recipients afterwards */
+    unsigned hold;          /* it may not settle yet */
+    uint32_t pending;       /* recipients without an outcome */
+    uint32_t recorded;      /* of them */
+    uint64_t promised;      /* octets of schedule's that are this one's */
+    struct link unrecorded; /* of flow: it may have something to record */
+    struct commit_request record;
+    bool recording;                    /* record is under way */
+    struct commit_request *settlement; /* that was committed and waits for it */
+    struct active_slot slots[];        /* one for each of m->recipients */
 };
 
 void active_free(struct active *a);         /* takes it out of the schedule; the message goes too */
 void active_begin(struct active *a);        /* gives its recipients to delivery */
 void active_promise_kept(struct active *a); /* its body is in memory, or is not wanted any more */
 void active_settle(struct active *a);       /* all outcomes are known: commits them */
+void active_settled(struct active *a);      /* goes on with a->settlement */
+void active_look_if_gone(const struct active *a, const struct link *ops); /* applied ops: with its row its file goes */
 
 void schedule_begin(struct active *a); /* its memory is promised, then active_begin */
 
 void schedule_drop_body(struct flow *f, struct queue_message *m);
 void schedule_due(struct flow *f, int64_t due_ms); /* something falls due then */
 void schedule_room(struct flow *f);
+
+/* --- record.c --- */
+
+void record_note(struct active *a); /* some of its recipients have ended, others have not */
+void record_turn(struct flow *f);   /* the end of a turn */
 
 /* --- suspects.c --- */
 

@@ -47,6 +47,8 @@ void schedule_outcome(struct active *a, uint32_t seq, const struct attempt_end *
     }
     if (a->pending == 0 && a->hold == 0)
         active_settle(a);
+    else
+        record_note(a);
 }
 
 /* --- all outcomes: what is to be done --- */
@@ -138,8 +140,10 @@ static void retry(struct settlement *x, struct queue_recipient *r, const struct 
 
 static void succeed(struct settlement *x, const struct queue_recipient *r, const struct active_slot *s)
 {
-    x->relayed = x->relayed || s->outcome != OUTCOME_DELIVERED;
-    finish(x, r);
+    if (!s->recorded) {
+        x->relayed = x->relayed || s->outcome != OUTCOME_DELIVERED;
+        finish(x, r);
+    }
     if (s->outcome != OUTCOME_DELIVERED)
         x->a->f->stats.relayed++;
     if ((r->notify & NOTIFY_SUCCESS) != 0 && s->outcome != OUTCOME_RELAYED)
@@ -195,15 +199,16 @@ static void remove_spool(struct flow *f, uint64_t id)
     job_start(f->pool, JOB_DISK, NULL, &j->job);
 }
 
-static bool message_is_gone(const struct settlement *x)
+void active_look_if_gone(const struct active *a, const struct link *ops)
 {
-    LIST_EACH (it, &x->request.ops) {
+    LIST_EACH (it, ops) {
         const struct queue_op *op = LIST_ENTRY(it, struct queue_op, link);
 
-        if (op->kind == QUEUE_DONE && op->message_gone)
-            return true;
+        if (a->m->spooled && op->kind == QUEUE_DONE && op->message_gone) {
+            remove_spool(a->f, a->m->id);
+            return;
+        }
     }
-    return false;
 }
 
 /* Ties the ids of the two together: the recipients' lines have only the one, and an alias stands in none of them. */
@@ -224,24 +229,31 @@ static void log_notifications(const struct settlement *x)
 
 static void settled(struct commit_request *r, int status, const char *why)
 {
-    struct settlement *x = LIST_ENTRY(r, struct settlement, request);
-    struct active *a = x->a;
-    struct flow *f = a->f;
+    struct active *a = LIST_ENTRY(r, struct settlement, request)->a;
 
     (void)why;
     if (status < 0) { /* the rows still say what was; what we know is tried again until it can be written */
-        commit_add_lazily(f->commit, r);
+        commit_add_lazily(a->f->commit, r);
         return;
     }
+    a->settlement = r;
+    if (!a->recording) /* else its rows would be found due once more */
+        active_settled(a);
+}
+
+void active_settled(struct active *a)
+{
+    struct settlement *x = LIST_ENTRY(a->settlement, struct settlement, request);
+    struct flow *f = a->f;
+
     log_notifications(x);
-    if (a->m->spooled && message_is_gone(x))
-        remove_spool(f, a->m->id);
+    active_look_if_gone(a, &x->request.ops);
     if (a->again)
         x->earliest_due = x->now;
     if (x->earliest_due < INT64_MAX)
         schedule_due(f, x->earliest_due);
     active_free(a);
-    commit_ops_free(&r->ops);
+    commit_ops_free(&x->request.ops);
     for (size_t i = 0; i < x->notification_count; i++)
         schedule_add(f, x->notifications[i]);
     mem_free(x->notifications);

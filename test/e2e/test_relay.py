@@ -1,4 +1,5 @@
 """Relay: next hops that take, refuse, stall and lie."""
+import os
 import re
 import time
 
@@ -232,6 +233,44 @@ def test_full_mailbox_is_not_too_many_recipients(t):
     s = Server(t, {"relay": to(sink), "queue": {"retry": ["1h"]}})
     s.send(message(), to=["x@example.net"], sender=ANNA)
     assert "Status: 5.2.2" in s.wait_mail(ANNA)[0].decode()
+
+
+def test_slow_recipient_does_not_bring_duplicates_to_the_others(t):
+    """Who has the message does not get it again when a crash falls into the wait for another recipient."""
+    fast, state = Sink(t), {"hang": True}
+    slow = Sink(t, lambda verb, argument, session: "hang" if verb == "END" and state["hang"] else None)
+    for size in (10, 200000):
+        state["hang"] = True
+        s = Server(t, {"relay": dict(to(slow), routes={
+            "fast.example.net": "%s:%d" % (HOST, fast.port)})}, name="size%d" % size)
+        del fast.messages[:], slow.messages[:]
+        s.send(message("once", "x" * 60 + "\r\n" + "y" * 60 + "\r\n") + b"z" * 60 + b"\r\n" * size, sender=ANNA,
+               to=[ANNA, "x@fast.example.net", "x@example.net"])
+        s.wait_mail(ANNA)
+        fast.wait()
+        wait_until("only the slow one in the queue", lambda: [
+            r["address"] for m in s.queue() for r in m["recipients"]] == ["x@example.net"])
+        s.kill()
+        for folder in ("new", "cur"):
+            for name in os.listdir(os.path.join(s.maildir(ANNA), folder)):
+                os.unlink(os.path.join(s.maildir(ANNA), folder, name))
+        state["hang"] = False
+        s.start()
+        slow.wait()
+        s.wait_queue_empty()
+        assert not s.mail(ANNA) and len(fast.messages) == 1, (s.mail(ANNA), fast.messages)
+        wait_until("an empty spool", lambda: not os.listdir(os.path.join(s.state, "spool")))
+
+
+def test_recipients_that_end_together_cost_one_record(t):
+    s = Server(t)
+
+    def commits():
+        return s.json("status")["mail"]["commits"]
+    before = commits()
+    s.send(message(), to=[ANNA, BERT])
+    s.wait_queue_empty()
+    assert commits() - before == 2, "one for the message and one for its end"
 
 
 def test_next_hop_falls_silent_or_closes(t):

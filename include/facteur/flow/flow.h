@@ -11,6 +11,7 @@
 #ifndef FACTEUR_FLOW_FLOW_H
 #define FACTEUR_FLOW_FLOW_H
 
+#include "facteur/base/list.h"
 #include "facteur/base/meter.h"
 #include "facteur/conf/config.h"
 #include "facteur/io/dns.h"
@@ -54,6 +55,7 @@ struct flow {
     struct local *local;
     struct remote *remote;
     struct space *space;
+    struct link unrecorded; /* active messages of which some recipients have ended in this turn */
     /* Told of deliveries; NULL: nobody reads mail here. Its maker (app) sets it after flow_start, calls mailboxes_stop
      * when the sessions have ended, and frees it when flow is quiet. */
     struct mailboxes *mailboxes;
