@@ -115,6 +115,7 @@ static void relay_done(void *owner, struct remote_work *work)
         schedule_outcome(a, r->recipient->seq,
                          &(struct attempt_end){ .outcome = outcome_of(r),
                                                 .untried = r->untried,
+                                                .crowded = work->crowded,
                                                 .ours = r->reply.ours,
                                                 .status = status,
                                                 .reply = reply,

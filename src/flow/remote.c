@@ -206,7 +206,7 @@ void remote_start(struct remote *r, struct remote_work *work)
     work->link = (struct link){ NULL, NULL };
     work->started_ms = clock_mono_ms();
     work->next = 0;
-    work->ended = work->loading = false;
+    work->ended = work->loading = work->crowded = false;
     work->load_status = 0;
     work->connection = NULL;
     r->open_works++;
@@ -216,10 +216,15 @@ void remote_start(struct remote *r, struct remote_work *work)
     }
     struct remote_destination *d = destination_of(r, work->domain);
 
-    list_push(&d->waiting, &work->link);
-    d->waiting_count++;
-    r->waiting++;
+    destination_add(d, work);
     destination_run(d);
+    destination_shed(d);
+}
+
+void remote_shed(struct remote *r)
+{
+    LIST_EACH (l, &r->destinations)
+        destination_shed(LIST_ENTRY(l, struct remote_destination, in_all));
 }
 
 /* ---- the end ---- */

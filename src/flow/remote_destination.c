@@ -10,6 +10,7 @@ enum {
     WORKS_PER_OPENING = 8,  /* as many works wait for one connection that is being opened before there is another */
     HOSTS_MS = 60 * 1000,   /* a list of hosts is used for so long */
     NO_MORE_MS = 10 * 1000, /* after a further connection was refused while others stood */
+    LAST_CONNECTIONS = 8,   /* this part of all connections is for destinations that have none */
     SWEEP_FROM = 1000       /* destinations; from there the dead ones of old are looked for */
 };
 
@@ -130,6 +131,37 @@ struct remote_work *destination_take(struct remote_destination *d)
     return LIST_ENTRY(l, struct remote_work, link);
 }
 
+void destination_add(struct remote_destination *d, struct remote_work *work)
+{
+    if (d->waiting_count == 0)
+        d->moved_ms = clock_mono_ms();
+    list_push(&d->waiting, &work->link);
+    d->waiting_count++;
+    d->r->waiting++;
+}
+
+/* Who hangs for minutes with thousands of messages is not to take the room of all others. Where mail gets through, and be
+ * it slowly, nothing goes back. */
+void destination_shed(struct remote_destination *d)
+{
+    static const struct smtp_client_reply crowded = { 451, "4.3.2", "Too many messages wait for this server", true };
+    size_t before = d->waiting_count;
+
+    if (d->waiting_count <= REMOTE_SHARE || clock_mono_ms() - d->moved_ms < REMOTE_STUCK_MS)
+        return;
+    while (d->waiting_count > REMOTE_SHARE) {
+        struct remote_work *work = LIST_ENTRY(d->waiting.prev, struct remote_work, link);
+
+        list_unlink(&work->link);
+        d->waiting_count--;
+        d->r->waiting--;
+        work->crowded = true;
+        remote_defer_all(work, &crowded, "", true);
+    }
+    LOG(INFO, "next-hop-crowded", kv_str("destination", d->key), kv_num("waiting", (int64_t)d->waiting_count),
+        kv_num("put_back", (int64_t)(before - d->waiting_count)));
+}
+
 void destination_put_back(struct remote_destination *d, struct remote_work *work)
 {
     list_push(d->waiting.next, &work->link); /* before the first */
@@ -240,12 +272,20 @@ static void starve(struct remote_destination *d)
         connection_quit(LIST_ENTRY(r->idle.next, struct remote_connection, in_idle));
 }
 
+/* A few tarpits do not take all connections. */
+static size_t connections_for(const struct remote_destination *d)
+{
+    size_t all = d->r->config->queue.concurrency;
+
+    return d->connection_count == 0 ? all : all - all / LAST_CONNECTIONS;
+}
+
 static void open_more(struct remote_destination *d)
 {
     struct remote *r = d->r;
 
     while (wants_connection(d)) {
-        if (r->connections >= r->config->queue.concurrency) {
+        if (r->connections >= connections_for(d)) {
             starve(d);
             return;
         }
@@ -275,13 +315,15 @@ void destination_run(struct remote_destination *d)
     destination_look_if_unused(d);
 }
 
+/* Each has its turn once: one that finds no room stands in line again, behind those whose turn did not come. */
 void remote_feed_starved(struct remote *r)
 {
-    while (r->connections < r->config->queue.concurrency) {
-        struct link *l = list_pop(&r->starved);
+    struct link now, *l;
 
-        if (l == NULL)
-            return;
+    list_init(&now);
+    list_move(&r->starved, &now);
+    while (r->connections < r->config->queue.concurrency && (l = list_pop(&now)) != NULL)
         destination_run(LIST_ENTRY(l, struct remote_destination, in_starved));
-    }
+    list_move(&r->starved, &now);
+    list_move(&now, &r->starved);
 }

@@ -316,6 +316,7 @@ void message_over(struct remote_connection *c, bool unclear)
 {
     struct remote_work *work = c->work;
 
+    c->d->moved_ms = clock_mono_ms();
     stop_reading(c);
     if (was_closed_before(c, unclear)) {
         let_go(c);

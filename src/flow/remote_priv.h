@@ -50,6 +50,7 @@ struct remote_destination {
     struct conf_next_hop hop;
     struct link waiting; /* works */
     size_t waiting_count;
+    int64_t moved_ms; /* mono: the last transaction's end, or when the line began */
     struct link connections;
     size_t connection_count, opening; /* opening: of them, without a session yet */
     struct next_hop_search *search;
@@ -143,6 +144,8 @@ void destination_run(struct remote_destination *d); /* gives work to connections
 struct remote_work *destination_take(struct remote_destination *d);
 void destination_put_back(struct remote_destination *d, struct remote_work *work);
 void destination_unreachable(struct remote_destination *d, const struct smtp_client_reply *why, const char *host);
+void destination_add(struct remote_destination *d, struct remote_work *work); /* at the end of the line */
+void destination_shed(struct remote_destination *d); /* what is beyond its share, when it does not move */
 void destination_stop(struct remote_destination *d); /* begins its part of a shutdown */
 void destination_free(struct remote_destination *d);
 void destination_look_if_unused(struct remote_destination *d); /* it is freed on the next turn */

@@ -190,6 +190,7 @@ void schedule_add(struct flow *f, struct queue_message *m)
     if (s->stopping || m->recipients[0].due_ms != 0) {
         s->backlog = true;
         message_free(f, m);
+        look_at(s, clock_wall_ms() + LOOK_AGAIN_MS);
         schedule_room(f); /* there may be room meanwhile, and nothing more to end */
         return;
     }
@@ -281,6 +282,8 @@ static void look_done(void *owner, struct job *job)
         take_one(s->f, j->messages[i]);
         j->messages[i] = NULL;
     }
+    if (s->backlog && at_work(s->f) >= FLOW_ACTIVE)
+        remote_shed(s->f->remote);
     /* When there is more than we asked for: on at once while that helps, else when there is room. */
     if (s->backlog && (s->active.count == before || at_work(s->f) >= FLOW_ACTIVE))
         look_at(s, clock_wall_ms() + LOOK_AGAIN_MS);

@@ -7,7 +7,7 @@
 #include "facteur/flow/schedule.h"
 
 struct active_slot {
-    bool settled, untried, ours;
+    bool settled, untried, crowded, ours;
     bool recorded; /* its row goes, or has gone, before the message is settled */
     enum outcome outcome;
     char status[12];

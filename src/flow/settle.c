@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { RETURN_MOST = 64 * 1024, AGAIN_MS = 2000 };
+enum { RETURN_MOST = 64 * 1024, AGAIN_MS = 2000, CROWDED_MS = 30000 };
 
 /* --- one outcome --- */
 
@@ -37,6 +37,7 @@ void schedule_outcome(struct active *a, uint32_t seq, const struct attempt_end *
         s->settled = true;
         s->outcome = end->outcome;
         s->untried = end->untried;
+        s->crowded = end->crowded;
         s->ours = end->ours;
         slice_clip(slice_str(end->status), s->status, sizeof s->status);
         s->reply = mem_str(end->reply);
@@ -123,7 +124,7 @@ static void retry(struct settlement *x, struct queue_recipient *r, const struct 
     }
     op = commit_op(&x->request.ops, QUEUE_RETRY, x->a->m->id, r->seq);
     op->attempts = r->attempts + (s->untried ? 0 : 1);
-    op->due_ms = x->now + AGAIN_MS;
+    op->due_ms = x->now + (s->crowded ? CROWDED_MS : AGAIN_MS);
     if (!s->untried)
         op->due_ms = x->now + schedule_retry_ms(&x->a->f->config->queue, op->attempts, x->jitter);
     op->text = mem_str(s->reply);

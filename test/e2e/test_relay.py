@@ -273,6 +273,44 @@ def test_recipients_that_end_together_cost_one_record(t):
     assert commits() - before == 2, "one for the message and one for its end"
 
 
+def two_hops(t, queue):
+    """A hop that hangs at the greeting, and one that takes mail at once."""
+    tarpit, fast = Sink(t, lambda verb, argument, session: "hang" if verb == "CONNECT" else None), Sink(t)
+    s = Server(t, {"relay": dict(to(tarpit), routes={"fast.example.net": "%s:%d" % (HOST, fast.port)}),
+                   "queue": queue})
+    return s, tarpit, fast
+
+
+def test_tarpit_does_not_take_all_connections(t):
+    s, tarpit, fast = two_hops(t, {"concurrency": 8, "destination_concurrency": 8})
+    with s.connect() as c:
+        c.ehlo()
+        for i in range(90):
+            c.transaction(ANNA, ["x@example.net"], message())
+    wait_until("connections to the tarpit", lambda: tarpit.sessions >= 7)
+    s.send(message(), to=["x@fast.example.net"], sender=ANNA)
+    fast.wait()
+    assert tarpit.sessions == 7
+
+
+def test_hanging_destination_does_not_take_all_room(t):
+    """More messages for it than are worked on at once; others get through within a look and the time after which it
+    counts as stuck."""
+    s, tarpit, fast = two_hops(t, {})
+    with s.connect() as c:
+        c.ehlo()
+        for i in range(41):
+            said = b"".join(b"MAIL FROM:<%s>\r\nRCPT TO:<x@example.net>\r\nBDAT 17 LAST\r\nSubject: x\r\n\r\nx\r\n"
+                            % ANNA.encode() for _ in range(100))
+            c.raw(said)
+            for _ in range(300):
+                c.read(250)
+    s.send(message(), to=["x@fast.example.net"], sender=ANNA)
+    fast.wait(seconds=40)
+    assert s.json("status")["queue"]["messages"] >= 4100
+    assert "next-hop-crowded" in s.log()
+
+
 def test_next_hop_falls_silent_or_closes(t):
     """F27: an end that is not clear is tried again; nothing is lost, a duplicate is possible."""
     state = {"end": 0}

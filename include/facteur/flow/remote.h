@@ -3,7 +3,7 @@
  *            carries many messages over each, and says for every recipient how it ended.
  * Owner:     remote_new's caller. A work is its maker's and borrowed from remote_start until its `done`.
  * Thread:    the loop's.
- * Limits:    queue.concurrency connections in all, queue.destination_concurrency to one destination,
+ * Limits:    queue.concurrency connections in all, the last eighth of them for destinations that have none, queue.destination_concurrency to one destination,
  *            queue.messages_per_connection over one; REMOTE_RECIPIENTS in one transaction; REMOTE_BLOCK octets of a
  *            spooled body read ahead per connection; deadlines of limits.timeout for every phase.
  * Standards: RFC 5321 (4.5.3.2 deadlines, 4.5.4 sending strategy, 5.1 hosts), RFC 1047 (an unclear end is tried
@@ -32,7 +32,9 @@ enum {
     REMOTE_BLOCK = 64 * 1024,   /* octets of a spooled body read by one job; two blocks per connection */
     REMOTE_IDLE_MS = 3000,      /* a connection without work waits so long for more to the same destination */
     REMOTE_DEAD_MS = 60 * 1000, /* a destination that could not be reached is not tried again for so long */
-    REMOTE_KEY = 640            /* room for the name of a destination */
+    REMOTE_SHARE = 1000, /* works that may wait for a destination that does not move, when others need the room */
+    REMOTE_STUCK_MS = 10 * 1000, /* it does not move when no transaction has ended for so long */
+    REMOTE_KEY = 640             /* room for the name of a destination */
 };
 
 enum remote_result {
@@ -65,6 +67,7 @@ struct remote_work {
     struct remote *relay;
     int64_t started_ms;
     size_t next;                          /* recipients before it are finished */
+    bool crowded;                         /* untried, since too many wait for a destination that does not move */
     bool ended;                           /* all results are there */
     bool loading;                         /* env.load_body has not answered yet */
     int load_status;                      /* what it answered */
@@ -95,6 +98,9 @@ void remote_key(const struct remote *r, const char *domain, char to[REMOTE_KEY])
 
 /* Puts the work in its destination's line. */
 void remote_start(struct remote *r, struct remote_work *work);
+
+/* There is no room for other work: gives back what waits beyond REMOTE_SHARE for destinations that do not move. */
+void remote_shed(struct remote *r);
 
 /* Forgets which destinations could not be reached: for "queue flush". */
 void remote_revive(struct remote *r);

@@ -41,6 +41,7 @@ bool schedule_is_quiet(const struct flow *f); /* nothing is active and no look i
 struct attempt_end {
     enum outcome outcome;
     bool untried;       /* OUTCOME_DEFERRED: no attempt is counted */
+    bool crowded;       /* untried: there is no sense in it for a while */
     bool ours;          /* the reply is ours also where there is a host */
     const char *status; /* "5.1.1" */
     const char *reply;  /* one line */
