@@ -66,6 +66,17 @@ static bool is_held(const json_t *message)
     return false;
 }
 
+static void put_where(FILE *out, const json_t *message)
+{
+    const char *where = json_string_value(json_object_get(message, "where"));
+
+    if (!is_true(message, "active"))
+        return;
+    fputs("  (", out);
+    cli_put_text(out, where != NULL ? where : "being delivered");
+    fputc(')', out);
+}
+
 static void put_message(FILE *out, const json_t *message)
 {
     const json_t *recipients = json_object_get(message, "recipients");
@@ -78,7 +89,8 @@ static void put_message(FILE *out, const json_t *message)
     cli_put_text(out, text_of(message, "id"));
     fprintf(out, "  %-8s %-10s ", age, octets);
     put_sender(out, message);
-    fprintf(out, "%s%s\n", is_true(message, "active") ? "  (being delivered)" : "", is_held(message) ? "  (held)" : "");
+    put_where(out, message);
+    fprintf(out, "%s\n", is_held(message) ? "  (held)" : "");
     for (size_t i = 0; i < shown; i++)
         put_recipient(out, json_array_get(recipients, i));
     if (all > 0 && (uint64_t)all > shown)
@@ -251,6 +263,7 @@ static void put_flags(FILE *out, const json_t *flags)
 static void put_envelope(FILE *out, const json_t *message)
 {
     const json_t *recipients = json_object_get(message, "recipients");
+    const char *where = json_string_value(json_object_get(message, "where"));
     int64_t size = number_of(message, "size");
     char received[CLI_SHORT], octets[CLI_SHORT];
 
@@ -267,7 +280,7 @@ static void put_envelope(FILE *out, const json_t *message)
     fprintf(out, "%-10s%s%s\n", "Size:", octets, is_true(message, "spooled") ? " (in the spool)" : "");
     put_flags(out, json_object_get(message, "flags"));
     if (is_true(message, "active"))
-        put_field(out, "State:", "being delivered at this moment");
+        put_field(out, "State:", where != NULL ? where : "being delivered at this moment");
     for (size_t i = 0; i < json_array_size(recipients); i++)
         put_recipient(out, json_array_get(recipients, i));
 }

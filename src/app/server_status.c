@@ -52,12 +52,28 @@ static json_t *mail_json(const struct flow *f)
                      number(m->commit_batches));
 }
 
+enum { DEAD_MOST = 20 };
+
+static void add_dead(void *ctx, const struct remote_dead *dead)
+{
+    json_t *list = ctx;
+
+    if (json_array_size(list) < DEAD_MOST)
+        (void)json_array_append_new(list, json_pack("{ss,ss,ss,so}", "destination", dead->destination, "host",
+                                                    dead->host, "reason", dead->reason, "again_in_s",
+                                                    number((uint64_t)dead->again_in_s)));
+}
+
 static json_t *relay_json(const struct flow *f)
 {
     struct remote_stats r = remote_stats(f->remote);
 
-    return json_pack("{so,so,so,so}", "waiting", number(r.waiting), "connections", number(r.connections),
-                     "destinations", number(r.destinations), "unreachable", number(r.dead));
+    json_t *out_of_reach = json_array();
+
+    remote_each_dead(f->remote, add_dead, out_of_reach);
+    return json_pack("{so,so,so,so,so}", "waiting", number(r.waiting), "connections", number(r.connections),
+                     "destinations", number(r.destinations), "unreachable", number(r.dead), "out_of_reach",
+                     out_of_reach);
 }
 
 static json_t *dns_json(const struct flow *f)

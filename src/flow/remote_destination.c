@@ -239,7 +239,8 @@ void destination_unreachable(struct remote_destination *d, const struct smtp_cli
     d->dead_reply = *why;
     (void)snprintf(d->dead_host, sizeof d->dead_host, "%s", host);
     LOG(WARNING, "next-hop-out-of-reach", kv_str("destination", d->key), kv_str("host", host),
-        kv_num("code", why->code), kv_str("reason", why->text), kv_num("waiting", (int64_t)d->waiting_count));
+        kv_num("code", why->code), kv_str("reason", why->text), kv_num("waiting", (int64_t)d->waiting_count),
+        kv_num("again_in_s", REMOTE_DEAD_MS / 1000));
     defer_waiting(d, why, host, false);
 }
 

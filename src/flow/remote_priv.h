@@ -105,6 +105,8 @@ struct remote_connection {
     struct smtp_client *client;
     struct timer *timer;
     int64_t deadline, timer_at; /* mono; 0: none */
+    int64_t since;              /* mono: the wait at hand began */
+    bool told_slow;             /* that it waits for long */
     enum smtp_client_phase phase;
     bool connected, plain, timed_out, cut; /* plain: do not try TLS; cut: by a shutdown */
     char tls_text[96];
@@ -180,6 +182,7 @@ void session_start_tls(struct remote_connection *c); /* ends in the stream's on_
 void session_phase(struct remote_connection *c, enum smtp_client_phase phase);
 void session_deadline(struct remote_connection *c, int64_t ms); /* from now; 0: none */
 void session_on_timer(void *owner);
+const char *session_waits_for(const struct remote_connection *c);
 
 /* ---- remote_message.c ---- */
 void message_next(struct remote_connection *c); /* the session is ready: carries on, takes work, waits or quits */

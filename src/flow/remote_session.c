@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { QUIT_MS = 5000 };
+enum { QUIT_MS = 5000, SLOW_MS = 30 * 1000 };
 
 /* ---- deadlines: one timer, set anew only when it must fire earlier ---- */
 
@@ -55,15 +55,45 @@ static int64_t phase_ms(const struct remote_connection *c, enum smtp_client_phas
     return 0;
 }
 
+const char *session_waits_for(const struct remote_connection *c)
+{
+    return c->connected ? phase_words[c->phase] : "a connection";
+}
+
+static void set_timer(struct remote_connection *c, int64_t now)
+{
+    int64_t at = c->deadline;
+
+    if (at == 0)
+        return;
+    if (!c->told_slow && c->since + SLOW_MS < at)
+        at = c->since + SLOW_MS;
+    if (c->timer_at != 0 && c->timer_at <= at)
+        return;
+    c->timer_at = at;
+    timer_set(c->timer, at > now ? at - now : 0);
+}
+
 void session_deadline(struct remote_connection *c, int64_t ms)
 {
-    int64_t now = clock_mono_ms();
+    c->since = clock_mono_ms();
+    c->deadline = ms > 0 ? c->since + ms : 0;
+    set_timer(c, c->since);
+}
 
-    c->deadline = ms > 0 ? now + ms : 0;
-    if (ms > 0 && (c->timer_at == 0 || c->timer_at > c->deadline)) {
-        c->timer_at = c->deadline;
-        timer_set(c->timer, ms);
-    }
+/* Once for a connection: else a server that hangs leaves no trace for minutes. */
+static void tell_slow(struct remote_connection *c, int64_t now)
+{
+    char id[14] = "";
+
+    if (c->told_slow || now - c->since < SLOW_MS)
+        return;
+    c->told_slow = true;
+    if (c->work != NULL)
+        base32_u64(c->work->message->id, id);
+    LOG(INFO, "next-hop-slow", kv_str("session", c->id), kv_str("queue", id), kv_str("destination", c->d->key),
+        kv_str("host", c->host), kv_str("waits_for", session_waits_for(c)), kv_num("since_ms", now - c->since),
+        kv_num("waiting", (int64_t)c->d->waiting_count));
 }
 
 void session_on_timer(void *owner)
@@ -76,7 +106,8 @@ void session_on_timer(void *owner)
     if (c->deadline == 0)
         return;
     if (c->deadline > now) {
-        session_deadline(c, c->deadline - now);
+        tell_slow(c, now);
+        set_timer(c, now);
         return;
     }
     if (c->state == CONNECTION_IDLE) {
@@ -84,8 +115,7 @@ void session_on_timer(void *owner)
         return;
     }
     c->timed_out = true;
-    (void)snprintf(text, sizeof text, "Timed out waiting for %s",
-                   c->connected ? phase_words[c->phase] : "a connection");
+    (void)snprintf(text, sizeof text, "Timed out waiting for %s", session_waits_for(c));
     if (c->phase == CLIENT_PHASE_TLS && c->connected)
         connection_tls_failed(c, text);
     else if (c->client != NULL)

@@ -2,6 +2,7 @@
 #include "facteur/base/codec.h"
 #include "facteur/base/log.h"
 #include "facteur/base/mem.h"
+#include "facteur/flow/remote.h"
 
 #include "control_priv.h"
 
@@ -13,6 +14,7 @@ enum {
     LIST_RECIPIENTS = 20,        /* of each message in a list; show has all */
     LIST_RECIPIENTS_TOTAL = 500, /* in one answer */
     EVENTS_MAX = 1000,
+    WHERE = 700, /* octets of what is told of a message under way */
 };
 
 /* A number that may be left out. */
@@ -148,10 +150,14 @@ static int ask_list(struct control_job *j)
 static void mark_active(const struct control_env *env, json_t *message)
 {
     const char *text = json_string_value(json_object_get(message, "id"));
+    char where[WHERE];
     uint64_t id;
 
-    if (text != NULL && base32_u64_parse(slice_str(text), &id) == 0)
-        json_object_set_new(message, "active", json_boolean(env->is_active(env->ctx, id)));
+    if (text == NULL || base32_u64_parse(slice_str(text), &id) < 0)
+        return;
+    json_object_set_new(message, "active", json_boolean(env->is_active(env->ctx, id)));
+    if (env->flow != NULL && env->flow->remote != NULL && remote_whereabouts(env->flow->remote, id, where, WHERE))
+        json_object_set_new(message, "where", json_string(where));
 }
 
 static void then_mark(const struct control_env *env, struct control_job *j)

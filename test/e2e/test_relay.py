@@ -311,6 +311,23 @@ def test_hanging_destination_does_not_take_all_room(t):
     assert "next-hop-crowded" in s.log()
 
 
+def test_hanging_next_hop_is_seen(t):
+    """Where a message is can be asked at once, and after half a minute the log says it by itself."""
+    s, tarpit, fast = two_hops(t, {})
+    s.send(message(), to=["x@example.net"], sender=ANNA)
+    wait_until("a connection", lambda: tarpit.sessions == 1)
+    where = wait_until("where it is", lambda: re.search(r"with %s \[%s\], waiting for the greeting since \d+s" % (HOST, HOST),
+                                                        s.run("queue", "list").stdout))
+    assert where[0].rstrip("0123456789s") in s.run("queue", "show", s.queue()[0]["id"]).stdout
+    s.wait_log(r'event=next-hop-slow session=\S+ destination=%s:%d host=".*" waits_for="the greeting"' % (HOST, tarpit.port),
+               seconds=45)
+    tarpit.stop()
+    s.wait_log(r"event=next-hop-out-of-reach .* again_in_s=60")
+    dead = s.json("status")["relay"]["out_of_reach"]
+    assert dead[0]["destination"] == "%s:%d" % (HOST, tarpit.port) and dead[0]["reason"] and dead[0]["again_in_s"] <= 60, dead
+    assert "again_in_s" in s.run("status").stdout
+
+
 def test_next_hop_falls_silent_or_closes(t):
     """F27: an end that is not clear is tried again; nothing is lost, a duplicate is possible."""
     state = {"end": 0}

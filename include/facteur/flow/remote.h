@@ -109,6 +109,16 @@ void remote_revive(struct remote *r);
  * `deadline_ms` to finish and are then cut off. fn comes once, when nothing is left. */
 void remote_shutdown(struct remote *r, int64_t deadline_ms, void (*fn)(void *owner), void *owner);
 
+/* Where message `id` is: "with mx.example.org [192.0.2.1], waiting for the greeting since 40s". False: not here. */
+bool remote_whereabouts(const struct remote *r, uint64_t id, char *to, size_t size);
+
+struct remote_dead {
+    const char *destination, *host, *reason;
+    int64_t again_in_s;
+};
+/* Tells of each destination that is out of reach. */
+void remote_each_dead(const struct remote *r, void (*fn)(void *ctx, const struct remote_dead *dead), void *ctx);
+
 struct remote_stats {
     size_t waiting;     /* works in lines */
     size_t connections; /* open or being opened */
