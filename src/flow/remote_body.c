@@ -108,7 +108,9 @@ static int first_line(const struct queue_message *m, const char *asked, char *to
 
 size_t remote_body_first(const struct queue_message *m, const char *asked)
 {
-    return (size_t)first_line(m, asked, NULL, 0);
+    char line[REMOTE_FIRST_LINE];
+
+    return (size_t)first_line(m, asked, line, sizeof line);
 }
 
 void remote_body_start(struct remote_body *b, struct remote *r, const struct queue_message *m, const char *asked,

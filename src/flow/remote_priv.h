@@ -63,16 +63,19 @@ struct remote_destination {
     char dead_host[256];
 };
 
+/* "Delivered-To: ", a quoted local part, "@" and a domain, the line's end. */
+enum { REMOTE_FIRST_LINE = LIMIT_LOCAL_PART * 2 + LIMIT_DOMAIN + 24 };
+
 /* The octets of a message's body, from memory or in blocks from its spool file. */
 struct remote_body {
     struct remote *r;
     const char *p; /* what is at hand */
     size_t n;
-    struct slice inline_body;                             /* behind it */
-    char first[LIMIT_LOCAL_PART * 2 + LIMIT_DOMAIN + 24]; /* a line that stands before the stored text */
-    struct spool_block *block;                            /* that p points into, or NULL */
-    struct spool_block *next;                             /* read ahead */
-    uint64_t id, at, left;                                /* at, left: of the spool file, not yet asked for */
+    struct slice inline_body;      /* behind it */
+    char first[REMOTE_FIRST_LINE]; /* a line that stands before the stored text */
+    struct spool_block *block;     /* that p points into, or NULL */
+    struct spool_block *next;      /* read ahead */
+    uint64_t id, at, left;         /* at, left: of the spool file, not yet asked for */
     int fd, status;
     bool reading, wanted; /* wanted: somebody waits for `ready` */
     struct job_scope scope;
