@@ -56,7 +56,7 @@ static void make_base(struct index *x, const struct row *row, const struct file_
 
     if (again)
         file_name_new(x, m->uid, stored, m->size, to);
-    else if (n->uid == m->uid)
+    else if (n->uid == m->uid && (!n->has_wire || n->wire == m->size))
         slice_clip(n->base, to, MAILDIR_NAME);
     else
         file_name_base(x, n->base, m->uid, stored, m->size, to);
@@ -83,13 +83,13 @@ static void make_name(struct index *x, const struct folder *f, const struct row 
         slice_clip(slice_str(row->name), to, MAILDIR_NAME); /* cannot be: ours are short */
 }
 
-/* Whether the file has its name; letters may stand in any order. */
+/* Whether the file has its name, with its size; letters may stand in any order. */
 static bool is_named(const struct folder *f, const struct row *row, uint8_t place)
 {
     struct file_name n;
 
     file_name_parse(slice_str(row->name), &n);
-    if (row->place != place || n.uid != row->message.uid)
+    if (row->place != place || n.uid != row->message.uid || (n.has_wire && n.wire != row->message.size))
         return false;
     return place == PLACE_NEW ||
            (n.info.p != NULL && file_name_says(n.info, row->message.flags, row->message.keywords, f->keyword_count));

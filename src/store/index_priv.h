@@ -142,13 +142,13 @@ struct folder {
     bool known[PLACES];     /* `seen` is what the rows say */
     int64_t doubt_until_ms; /* our own change may hide another's of the same instant: scan again then; 0: none */
     int64_t scan_us;        /* how long the last scan took */
-    bool unfinished;        /* a file was left for the next look: somebody may still be writing it */
 
     struct index_scan *scan;       /* in progress, or NULL */
     struct mailbox_changes unsaid; /* found in a call that could not tell */
     bool loaded;                   /* somebody has the list, and is to be told what changes */
     bool rebuilt;                  /* the next changes told are complete */
     bool must_scan;
+    bool unfinished;  /* a file was left for the next look: somebody may still be writing it */
     uint32_t retried; /* UID for which a file was looked for again; 0: none */
 };
 
@@ -353,8 +353,11 @@ struct index_scan {
     bool must;           /* folder.must_scan was set when it began */
     bool again;          /* the second reading: what both have missed has gone */
     bool unsure;         /* a directory changed while it was read */
+    bool keywords_read;
+    bool named; /* letters of keywords from named_from on got names by it */
     int64_t began_us, used_us;
     uint32_t believe_from; /* ",U=" from here on are believed without a row */
+    unsigned named_from;
     /* reading */
     void *dir; /* DIR of `place`, or NULL */
     int place;
@@ -369,7 +372,6 @@ struct index_scan {
     uint32_t next;   /* UID of the next row to look at */
     uint32_t rows;   /* looked at */
     uint32_t in_new; /* … of these in new/ */
-    bool keywords_read;
     struct ranges missing, missed;
     uint64_t cursor;
     /* newcomers */
@@ -388,6 +390,8 @@ int index_take_some(struct index *x, struct folder *f, bool take_new, int64_t be
 /* The flags and keywords that letters say; those without a letter stay. */
 int index_letters(struct index *x, struct folder *f, struct slice info, struct mailbox_message *m,
                   struct err *e) MUST_USE;
+/* Keywords from `from` on have names now: messages whose files had their letters before get them. */
+int index_letters_named(struct index *x, struct folder *f, unsigned from, struct err *e) MUST_USE;
 bool index_file_there(const struct folder *f, int place, const char *name);
 
 /* --- what calls on messages share --- */

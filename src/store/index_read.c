@@ -35,6 +35,48 @@ static int not_opened(const struct index *x, const struct folder *f, uint32_t ui
     return err_set(e, code, "open message %u in %s of %s: %s", (unsigned)uid, f->name, x->user, err_text(code));
 }
 
+static int note_size(struct index *x, struct folder *f, struct row *row, uint64_t wire, struct err *e)
+{
+    int64_t key = INDEX_KEY(f->id, row->message.uid);
+    int r = index_begin(x, e);
+
+    if (r < 0)
+        return r;
+    row->message.size = wire;
+    row->message.modseq = index_next_modseq(x, f);
+    r = index_row_put(x, f, row, e);
+    if (r == 0)
+        r = index_run(x, I_PREPARED_DELETE, &key, 1, e);
+    if (r < 0) {
+        index_rollback(x);
+        return r;
+    }
+    f->prepared_low = f->prepared_high = UID_MAX;
+    index_name_due(x, f, row->message.uid);
+    index_changed(f, &row->message);
+    r = index_save(x, f, e);
+    if (r < 0)
+        index_unsay(f);
+    return r;
+}
+
+/* No message ever changes, but a file that was taken in before it was complete, or that another program has edited, has:
+ * its name tells the size that it had. What was made of it then is not true any more. */
+static int check_size(struct index *x, struct folder *f, struct row *row, uint64_t stored, struct err *e)
+{
+    struct file_name n;
+    uint64_t wire;
+    int r;
+
+    file_name_parse(slice_str(row->name), &n);
+    if (!n.has_size || n.size == stored || sqlite3_get_autocommit(x->db) == 0)
+        return 0;
+    if (index_wire_size(f->places[row->place], row->name, &wire) < 0 || wire == row->message.size)
+        return 0;
+    r = note_size(x, f, row, wire, e);
+    return r == -EBADMSG ? r : 0; /* it can be read in any case */
+}
+
 static int message_once(struct index *x, uint32_t folder, uint32_t uid, int *ret_fd, uint64_t *ret_size, struct err *e)
 {
     struct folder *f;
@@ -47,8 +89,14 @@ static int message_once(struct index *x, uint32_t folder, uint32_t uid, int *ret
     TRY(r);
     TRY(index_row(x, f, uid, &row, e));
     r = index_open_row(f, &row, ret_fd, ret_size);
+    if (r == 0) {
+        r = check_size(x, f, &row, *ret_size, e);
+        if (r < 0)
+            (void)sys->close(*ret_fd);
+        return r;
+    }
     if (r != -ENOENT)
-        return r < 0 ? not_opened(x, f, uid, r, e) : r;
+        return not_opened(x, f, uid, r, e);
     f->must_scan = true; /* it may only have been renamed */
     while ((r = index_ready(x, f, e)) == MORE)
         ;

@@ -184,8 +184,11 @@ static int keywords_again(struct index *x, struct folder *f, struct slice info, 
         return 0;
     f->scan->keywords_read = true;
     TRY(index_keywords_read(x, f, e));
-    if (f->keyword_count != before)
-        index_keywords_changed(f);
+    if (f->keyword_count == before)
+        return 0;
+    f->scan->named = true;
+    f->scan->named_from = before;
+    index_keywords_changed(f);
     return 0;
 }
 
@@ -449,6 +452,8 @@ static int finish(struct index *x, struct folder *f, struct err *e)
         TRY(index_begin(x, e));
         TRY(index_save(x, f, e));
     }
+    if (s->named)
+        TRY(index_letters_named(x, f, s->named_from, e));
     if (s->must)
         f->must_scan = false;
     f->scan_us = s->used_us;

@@ -124,6 +124,62 @@ static void a_file_is_seen_when_it_is_complete(void **ctx)
     assert_string_equal(text_of(inbox, 2), TEXT);
 }
 
+static int first_envelope(void *to, const struct index_row *row)
+{
+    slice_clip(row->prepared->envelope, to, 100);
+    return 0;
+}
+
+/* It was taken in before it was complete, or somebody edits mail in place. */
+static void a_file_that_changes_is_measured_again(void **ctx)
+{
+    struct ranges first = uids(1, 1);
+    struct mailbox_changes c = { 0 };
+    char envelope[100], name[256], path[300];
+    uint32_t from = 0;
+
+    (void)ctx;
+    put("cur/1600000001.a.host:2,S", TEXT);
+    sync_and_load();
+    (void)write_names();
+    assert_int_equal(index_read(box, inbox, &first, &from, INDEX_ENVELOPE, first_envelope, envelope, NULL), DONE);
+    assert_true(find_file("cur", ",U=1,S=19,W=22", name));
+    (void)snprintf(path, sizeof path, "cur/%s", name);
+    put(path, "Subject: more\n\n");
+    assert_string_equal(text_of(inbox, 1), "Subject: more\n\n");
+    assert_int_equal(index_sync(box, inbox, true, &c, NULL), DONE);
+    apply(&c);
+    assert_int_equal(list.messages[0].size, 17);
+    from = 0;
+    assert_int_equal(index_read(box, inbox, &first, &from, INDEX_ENVELOPE, first_envelope, envelope, NULL), DONE);
+    assert_string_equal(envelope, "Subject: more");
+    (void)write_names();
+    assert_true(find_file("cur", ",U=1,S=15,W=17:2,S", name));
+    ranges_clear(&first);
+}
+
+/* Another program writes the letter before it writes the letter's name. */
+static void letters_get_their_names_later(void **ctx)
+{
+    (void)ctx;
+    put("cur/1600000001.a.host:2,Sa", TEXT);
+    put("cur/1600000002.b.host:2,Sb", TEXT);
+    put("cur/1600000003.c.host:2,", TEXT);
+    sync_and_load();
+    assert_string_equal(listed(), "1:8 2:8 3");
+    (void)write_names();
+    file_write(in_box("dovecot-keywords"), "0 work\n", 7);
+    look_closely();
+    put("cur/1600000004.d.host:2,a", TEXT);
+    look_closely();
+    (void)sync_box();
+    assert_string_equal(listed(), "1:8/1 2:8 3 4:0/1");
+    (void)write_names();
+    assert_true(find_file("cur", ":2,Sb", (char[256]){ 0 }));
+    reopen();
+    assert_string_equal(listed(), "1:8/1 2:8 3 4:0/1");
+}
+
 static void a_removed_file_is_passed_over(void **ctx)
 {
     char name[256], path[300];
@@ -492,6 +548,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(others_add_rename_and_remove, setup, teardown),
         cmocka_unit_test_setup_teardown(a_renamed_file_is_found_by_those_who_need_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_is_seen_when_it_is_complete, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_changes_is_measured_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(letters_get_their_names_later, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removed_file_is_passed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(recent_ones_may_stay_in_new, setup, teardown),
         cmocka_unit_test_setup_teardown(flags_stay_in_new, setup, teardown),
