@@ -1,5 +1,5 @@
-/* What schedule.c (when and what), suspects.c (who goes alone), attempt.c (by whom), record.c (who has it) and settle.c (how it ended) share:
- * the message that is being worked on. */
+/* What schedule.c (when and what), suspects.c (who goes alone), attempt.c (by whom), record.c (who has it) and settle.c
+ * (how it ended) share: the message that is being worked on. */
 #ifndef FACTEUR_FLOW_SCHEDULE_PRIV_H
 #define FACTEUR_FLOW_SCHEDULE_PRIV_H
 

@@ -89,7 +89,8 @@ static bool is_among(int fd, const uint32_t *magic, size_t count)
 }
 
 /* ext4 and XFS: a rename or link changes the file's inode (its ctime) in the transaction that changes the directory, and
- * the file's sync waits for its last transaction. One more sync would only flush the disk's cache once more. */
+ * the file's sync waits for its last transaction. (Without a journal ext4 syncs the directory with a file that has just got
+ * its name there.) One more sync would only flush the disk's cache once more. */
 static int kernel_sync_names(int dir)
 {
     static const uint32_t magic[] = { MAGIC_EXT4, MAGIC_XFS };

@@ -3,8 +3,8 @@
  *            together with the end of the recipients that it speaks of.
  * Owner:     the caller owns what comes out.
  * Thread:    the loop's; nothing blocks.
- * Limits:    one notification a message and round, or several where it would be over 1 MiB; never for the null reverse-path, never to a sender that does not
- *            exist.
+ * Limits:    one notification a message and round, or several where it would be over 1 MiB; never for the null
+ *            reverse-path, never to a sender that does not exist.
  * Standards: RFC 3464, RFC 3461 section 4, RFC 5321 section 4.5.5. */
 #ifndef FACTEUR_FLOW_BOUNCE_H
 #define FACTEUR_FLOW_BOUNCE_H

@@ -3,8 +3,8 @@
  *            carries many messages over each, and says for every recipient how it ended.
  * Owner:     remote_new's caller. A work is its maker's and borrowed from remote_start until its `done`.
  * Thread:    the loop's.
- * Limits:    queue.concurrency connections in all, the last eighth of them for destinations that have none, queue.destination_concurrency to one destination,
- *            queue.messages_per_connection over one; REMOTE_RECIPIENTS in one transaction; REMOTE_BLOCK octets of a
+ * Limits:    queue.concurrency connections in all, the last eighth of them for destinations that have none;
+ *            queue.destination_concurrency to one destination, queue.messages_per_connection over one; REMOTE_RECIPIENTS in one transaction; REMOTE_BLOCK octets of a
  *            spooled body read ahead per connection; deadlines of limits.timeout for every phase.
  * Standards: RFC 5321 (4.5.3.2 deadlines, 4.5.4 sending strategy, 5.1 hosts), RFC 1047 (an unclear end is tried
  *            again), RFC 3207, 4954, 7505.

@@ -191,9 +191,10 @@ struct index_store {
     bool conditional; /* only where modseq <= since (RFC 7162 UNCHANGEDSINCE) */
     uint64_t since;
 };
-/* Notes flags (their letters follow: index_names); one modseq for all. Messages whose flags stay get no new modseq. `modified` gets
- * the UIDs that the condition kept out; `silent_modseq` the modseq given, 0 for none. In slices: *from as in index_read,
- * starts at 0. What others did and nobody has been told yet comes in a slice of its own, which leaves *from as it was. */
+/* Notes flags (their letters follow: index_names); one modseq for all. Messages whose flags stay get no new modseq.
+ * `modified` gets the UIDs that the condition kept out; `silent_modseq` the modseq given, 0 for none. In slices: *from as
+ * in index_read, starts at 0. What others did and nobody has been told yet comes in a slice of its own, which leaves *from
+ * as it was. */
 int index_store(struct index *x, uint32_t folder, const struct ranges *uids, uint32_t *from,
                 const struct index_store *op, struct mailbox_changes *ret, struct ranges *modified,
                 struct err *e) MUST_USE;

@@ -43,8 +43,8 @@ struct maildir_delivery {
 int maildir_deliver(struct maildirs *m, struct spool *s, struct maildir_delivery *d, struct err *e) MUST_USE;
 
 /* Makes deliveries durable: from MAILDIR_BULK on by one sync of the file system where that is right; else all files
- * (write-out is started for all, then each is waited for), then each new/ once. Closes the descriptors. results[i] is 0 or negative for deliveries[i]; a failed one must be delivered again (its file
- * is removed here). */
+ * (write-out is started for all, then each is waited for), then each new/ once. Closes the descriptors. results[i] is 0 or
+ * negative for deliveries[i]; a failed one must be delivered again (its file is removed here). */
 void maildir_sync(struct maildirs *m, struct maildir_delivery *const *deliveries, size_t count, int *results);
 
 /* Whether MAILDIR_BULK deliveries and more are best given to one maildir_sync, and not to several side by side. */
