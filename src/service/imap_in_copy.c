@@ -15,7 +15,7 @@ struct copy_job {
     struct index_folder target;
     struct ranges uids, from_uids, to_uids;
     uint64_t cursor; /* MOVE: how far it is in `uids` */
-    bool move;
+    bool move, by_number;
 };
 
 /* RFC 6851 3.3: each message by itself is moved or not; so others get their turn between. A COPY is all or nothing. */
@@ -90,7 +90,7 @@ static void copy_done(void *owner, struct account_job *aj)
     else if (aj->code < 0)
         copied(s, j, imap_in_failed(s, aj->code, &aj->err)); /* a MOVE may have come some way */
     else if (j->from_uids.count == 0)
-        imap_in_done(s, imap_in_gone(false)); /* nobody waits for an answer but this one */
+        imap_in_done(s, imap_in_gone(j->by_number));
     else
         copied(s, j, imap_ok("%s completed", j->move ? "MOVE" : "COPY"));
 }
@@ -120,6 +120,7 @@ void imap_in_copy(struct imap_session *s, const struct imap_command *c)
     j->name = slice_str(arena_str(&j->arena, c->mailbox));
     j->folder = s->box->folder.id;
     j->move = c->verb == IMAP_MOVE;
+    j->by_number = !c->uid;
     j->aj.run = run_copy;
     j->aj.done = copy_done;
     j->aj.drop = copy_drop;

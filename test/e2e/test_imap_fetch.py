@@ -104,6 +104,11 @@ def test_a_file_that_goes_while_it_is_asked_for(t):
                 os.unlink(os.path.join(cur, name))
         answer = c.do("COPY %d Sent" % last, "NO")
         assert b"EXPUNGEISSUED" in answer.final, answer.final
+        for name in os.listdir(cur):
+            if ",U=1:" in name:
+                os.unlink(os.path.join(cur, name))
+        answer = c.do("UID COPY 1 Sent")  # what is not there is ignored, but not silently
+        assert b"OK [EXPUNGEISSUED]" in answer.final, answer.final
 
 
 def test_every_size(t):
