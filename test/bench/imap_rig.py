@@ -96,9 +96,13 @@ class Writer:
 
 
 def make_corpus(folder, count):
-    """Files named as both servers name them, seen, as they lie in cur/; made once."""
+    """Files named as both servers name them, seen, as they lie in cur/; made once, and in the page cache in either case:
+    else the server whose turn comes first would read them from the disk for both."""
     os.makedirs(folder, exist_ok=True)
     if len(os.listdir(folder)) == count:
+        for name in os.listdir(folder):
+            with open(os.path.join(folder, name), "rb") as file:
+                file.read()
         return folder
     measure.empty(folder)
     writer = Writer()

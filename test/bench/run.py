@@ -90,7 +90,8 @@ class Bench:
                 found.append(Postfix(folder, self.sink_port, processes=max(100, case.sessions + 20)))
                 stack.callback(found[1].stop)
             yield found
-            self.stalled(case, facteur)
+            if case is not CALLS:  # strace stops it at every call: that is no turn of its own
+                self.stalled(case, facteur)
         if case.octets >= MIB:
             shutil.rmtree(folder)
 
