@@ -17,6 +17,7 @@ enum {
 
 static int run(struct account_job *j, struct index *x)
 {
+    j->account->names_before = index_names_due(x);
     return index_names(x, &j->err);
 }
 
@@ -50,8 +51,8 @@ static void done(void *owner, struct account_job *j)
     if (a->names_again_ms != 0)
         LOG(INFO, "names-written", kv_str("user", a->user));
     a->names_again_ms = 0;
-    if (a->names_due > 0)
-        wait(a, 0);
+    if (a->names_due > 0) /* none written: their folder is just being looked at */
+        wait(a, a->names_due < a->names_before ? 0 : NAMES_LATE_MS);
 }
 
 static void drop(struct account_job *j)
@@ -69,9 +70,14 @@ void names_note(struct account *a)
         names_set_timer(a->m);
 }
 
+static int64_t late_ms(const struct account *a)
+{
+    return a->names_due >= NAMES_MANY && a->names_again_ms == 0 ? NAMES_MANY_LATE_MS : NAMES_LATE_MS;
+}
+
 static int64_t ready_ms(const struct account *a)
 {
-    int64_t quiet = a->used_ms + NAMES_SOON_MS, late = a->names_ms + NAMES_LATE_MS;
+    int64_t quiet = a->used_ms + NAMES_SOON_MS, late = a->names_ms + late_ms(a);
 
     quiet = quiet < late ? quiet : late;
     return a->names_again_ms != 0 || quiet < a->names_ms ? a->names_ms : quiet;
@@ -81,13 +87,12 @@ struct account_job *names_next(struct account *a, bool free)
 {
     struct account_job *j = &a->naming;
     int64_t now = clock_mono_ms();
-    bool many = a->names_due >= NAMES_MANY && a->names_again_ms == 0;
 
     if (!link_is_in(&a->names_link) || a->m->stopping) /* the closing job does what is left */
         return NULL;
-    if (now < ready_ms(a) && !many)
+    if (now < ready_ms(a)) /* also when the lane is free: between two slices of a FETCH it always is */
         return NULL;
-    if (!free && (a->named_last || now - a->names_ms < (many ? NAMES_MANY_LATE_MS : NAMES_LATE_MS)))
+    if (!free && (a->named_last || now - a->names_ms < late_ms(a)))
         return NULL;
     *j = (struct account_job){ .run = run, .done = done, .drop = drop, .owner = a, .reads_only = true, .account = a };
     account_ref(a);

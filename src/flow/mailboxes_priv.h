@@ -89,6 +89,7 @@ struct account {
     bool trims;                   /* memory is given back after it: with the last of many */
     int open_code;                /* a result of the job */
     uint64_t names_due;           /* another: index_names_due */
+    uint64_t names_before;        /* when the job at hand, or the last one, began: the same */
     /* mailboxes_names.c's own */
     struct account_job naming;
     struct link names_link; /* in mailboxes.names */

@@ -192,12 +192,14 @@ int index_names_of(struct index *x, struct folder *f, struct err *e)
     return r == DONE ? index_adopted(x, f, e) : r;
 }
 
+/* Not one that is being scanned: renames between two slices would make the scan see a directory that never stands still,
+ * and begin again. */
 static struct folder *folder_due(struct index *x)
 {
     for (struct link *l = x->folders.prev; l != &x->folders; l = l->prev) { /* the last used last */
         struct folder *f = LIST_ENTRY(l, struct folder, link);
 
-        if (f->due.count > 0)
+        if (f->due.count > 0 && f->scan == NULL)
             return f;
     }
     return NULL;
@@ -247,6 +249,13 @@ uint64_t index_names_due(const struct index *x)
 
 void index_names_all(struct index *x)
 {
+    LIST_EACH (it, &x->folders) {
+        struct folder *f = LIST_ENTRY(it, struct folder, link);
+
+        if (f->scan != NULL) /* nobody goes on with it */
+            f->known[PLACE_CUR] = f->known[PLACE_NEW] = false;
+        index_scan_free(&f->scan);
+    }
     while (index_names(x, NULL) == MORE)
         ;
 }
