@@ -540,6 +540,35 @@ static void what_goes_while_it_is_measured_is_passed_over(void **ctx)
     assert_int_equal(list.messages[0].flags, FLAG_SEEN);
 }
 
+/* Renames between two slices of a scan would move the directory under it, and it would never come to an end. */
+static void names_wait_for_the_scan(void **ctx)
+{
+    enum { FILES = 4000 };
+    struct mailbox_changes c = { 0 };
+    char name[256];
+    int r;
+
+    (void)ctx;
+    for (int i = 0; i < FILES; i++) {
+        (void)snprintf(name, sizeof name, "cur/%d.a.host:2,S", 1600000000 + i);
+        put(name, TEXT);
+    }
+    do {
+        r = index_sync(box, inbox, true, &c, NULL);
+        mailbox_changes_clear(&c);
+    } while (r == MORE && index_names_due(box) == 0);
+    assert_int_equal(r, MORE); /* some have rows and UIDs, and the scan is not over */
+    while (index_names(box, NULL) == MORE)
+        continue;
+    assert_false(find_file("cur", ",U=1,", name));
+    assert_true(index_names_due(box) > 0);
+    while (index_sync(box, inbox, true, &c, NULL) == MORE)
+        mailbox_changes_clear(&c);
+    mailbox_changes_clear(&c);
+    (void)write_names();
+    assert_true(find_file("cur", ",U=1,", name));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -561,6 +590,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(rows_are_prepared_once, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_read_is_left_out, setup, teardown),
         cmocka_unit_test_setup_teardown(what_goes_while_it_is_measured_is_passed_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_wait_for_the_scan, setup, teardown),
         cmocka_unit_test_setup_teardown(a_delivery_gets_the_uid_that_was_announced, setup, teardown),
     };
 
