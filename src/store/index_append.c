@@ -2,8 +2,8 @@
  *
  * A file is in cur/ under its last name before it is synced: then one commit of the file system's journal holds the
  * file and its name, and the directory needs no sync of its own where that is known (sys->sync_names). A power cut in
- * between may leave a file there that is shorter than its name says. Nobody was told that it is there; it is served as
- * it is, since nothing tells it from a file that another program is still writing, or has cut. */
+ * between may leave a file there that is shorter than its name says. Nobody was told that it is there, and the first scan
+ * after it sets it aside (index_take.c). */
 #include "index_priv.h"
 
 #include "facteur/base/clock.h"

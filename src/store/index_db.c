@@ -218,6 +218,7 @@ static int state_read(struct index *x, struct err *e)
         x->modseq_floor = (uint64_t)floor;
     if (same)
         return 0;
+    x->cut_ns = index_files_ns();
     TRY(index_begin(x, e));
     r = index_run(x, I_MODSEQ_MESSAGES, &floor, 1, e);
     if (r == 0)

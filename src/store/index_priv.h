@@ -169,11 +169,12 @@ struct index {
     uint64_t modseq_floor;                         /* modseqs given from now on are above it */
     ino_t inode;                                   /* index.db's, to see that it was removed */
     bool was_clean;                                /* it was closed properly the last time */
-    bool dirty;                                    /* the row of `state` says that we write */
-    bool rebuilt;                                  /* not yet told by index_was_rebuilt */
-    struct err left_out;                           /* not yet told by index_left_out */
-    uint64_t names_due;                            /* no fewer than there are in all folders */
-    struct arena scratch;                          /* a call's own; cleared at its end */
+    int64_t cut_ns;       /* index_files_ns() when it was opened after the system had gone down under it; else 0 */
+    bool dirty;           /* the row of `state` says that we write */
+    bool rebuilt;         /* not yet told by index_was_rebuilt */
+    struct err left_out;  /* not yet told by index_left_out */
+    uint64_t names_due;   /* no fewer than there are in all folders */
+    struct arena scratch; /* a call's own; cleared at its end */
 
     void *search;                           /* search.c's own … */
     void (*search_close)(struct index *x);  /* … closed with the database; NULL while there is none */

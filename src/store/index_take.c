@@ -173,6 +173,37 @@ static bool being_written(const struct stat *st)
            age > -WRITING_NS;
 }
 
+static bool has_our_form(struct slice base)
+{
+    struct slice part;
+
+    if (!slice_cut(&base, '.', &part))
+        return false;
+    (void)slice_cut(&base, '.', &part);
+    return part.n == 17 && part.p[0] == 'R';
+}
+
+/* Whether it is an APPEND that was under way when the system went down: made by us and shorter than it was to be, nothing
+ * has happened to it since, and its UID is of those that no row was written for. Nobody was told that it is there. */
+static bool was_cut_off(const struct index *x, const struct folder *f, const struct file_name *n, const struct stat *st)
+{
+    int64_t changed = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+
+    return x->cut_ns != 0 && changed < x->cut_ns && n->has_size && (uint64_t)st->st_size < n->size &&
+           n->uid >= f->scan->believe_from && has_our_form(n->base);
+}
+
+/* tmp/ is swept. */
+static int set_aside(const struct folder *f, const struct scan_item *item)
+{
+    int tmp = sys_make_path(f->base, "tmp");
+    int r = tmp < 0 ? tmp : sys->renameat(f->places[item->place], item->name, tmp, item->name);
+
+    if (tmp >= 0)
+        (void)sys->close(tmp);
+    return r < 0 && r != -ENOENT ? r : 1;
+}
+
 /* Another program was faster: the next look tells what became of the file. */
 static int gone(struct folder *f, const struct scan_item *item)
 {
@@ -181,7 +212,8 @@ static int gone(struct folder *f, const struct scan_item *item)
 }
 
 /* 0: a message, 1: none of ours (or no longer there, or not yet complete). */
-static int measure(struct folder *f, const struct scan_item *item, const struct file_name *n, struct row *row)
+static int measure(const struct index *x, struct folder *f, const struct scan_item *item, const struct file_name *n,
+                   struct row *row)
 {
     struct stat st;
     uint64_t stored;
@@ -194,6 +226,8 @@ static int measure(struct folder *f, const struct scan_item *item, const struct 
     stored = (uint64_t)st.st_size;
     row->message.internal_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     row->saved_ms = row->message.internal_ms;
+    if (was_cut_off(x, f, n, &st))
+        return set_aside(f, item);
     if ((!n->has_size || n->size != stored) && being_written(&st)) {
         f->unfinished = true;
         index_doubt(f);
@@ -273,7 +307,7 @@ static int take_one(struct index *x, struct folder *f, struct scan_item *item, b
     if (r != 0)
         return r < 0 ? r : 0;
     file_name_parse(slice_str(item->name), &n);
-    r = measure(f, item, &n, &row);
+    r = measure(x, f, item, &n, &row);
     if (r == -EACCES || r == -EPERM) { /* one file of another owner does not keep the others from their reader */
         (void)err_set(&x->left_out, r, "%s/%s in %s: %s", item->place == PLACE_CUR ? "cur" : "new", item->name, f->name,
                       err_text(r));
