@@ -92,6 +92,9 @@ void file_name_base(struct index *x, struct slice base, uint32_t uid, uint64_t s
     size_t n = 0;
     int tail;
 
+    /* Nothing before the first comma: what follows could begin with a dot, and such files are no messages. */
+    if (base.n == 0 || base.p[0] == ',')
+        return file_name_new(x, uid, size, wire, to);
     while (rest.n > 0) {
         (void)slice_cut(&rest, ',', &part);
         has_uid = has_uid || (n > 0 && slice_is(slice_head(part, 2), "U="));
@@ -105,8 +108,6 @@ void file_name_base(struct index *x, struct slice base, uint32_t uid, uint64_t s
         memcpy(to + n, part.p, part.n);
         n += part.n;
     }
-    if (n == 0)
-        return file_name_new(x, uid, size, wire, to);
     tail = snprintf(to + n, MAILDIR_NAME - n, ",U=%" PRIu32, uid);
     if (!has_size)
         tail += snprintf(to + n + tail, MAILDIR_NAME - n - (size_t)tail, ",S=%" PRIu64, size);

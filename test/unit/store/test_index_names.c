@@ -340,6 +340,28 @@ static void a_base_name_is_as_the_file_had_it(void **ctx)
     assert_true(is_there("cur/1600000001.a.host,U=1,S=19,W=22:2,"));
 }
 
+/* What follows the comma may not become what a name begins with: files with a dot there are no messages. */
+static void a_name_without_its_unique_part_gets_another(void **ctx)
+{
+    char name[256];
+
+    (void)ctx;
+    put("cur/,.hidden:2,S", TEXT);
+    put("cur/,U=5:2,", TEXT);
+    sync_and_load();
+    assert_string_equal(listed(), "1:8 2");
+    assert_int_equal(store_flags(1, 9, FLAGS_ADD, FLAG_FLAGGED, 0), 0);
+    (void)write_names();
+    assert_true(find_file("cur", ",U=1:2,FS", name));
+    assert_true(name[0] != '.' && name[0] != ',');
+    assert_true(find_file("cur", ",U=2:2,F", name));
+    reopen();
+    look_closely();
+    sync_and_load();
+    assert_string_equal(listed(), "1:a 2:2");
+    assert_string_equal(text_of(inbox, 1), TEXT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +377,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_delivery_that_a_look_has_found_is_not_there_twice, setup, teardown),
         cmocka_unit_test_setup_teardown(a_delivery_during_a_look, setup, teardown),
         cmocka_unit_test_setup_teardown(a_base_name_is_as_the_file_had_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_name_without_its_unique_part_gets_another, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
