@@ -96,6 +96,7 @@ static struct account *account_new(struct mailboxes *m, const char *user)
     list_init(&a->boxes);
     list_init(&a->urgent);
     list_init(&a->line);
+    list_init(&a->appends);
     (void)map_put(&m->accounts, slice_str(user), a);
     return a;
 }

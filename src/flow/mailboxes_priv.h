@@ -11,6 +11,7 @@
  *   mailboxes_box.c        open mailboxes: sharing, lingering, going
  *   mailboxes_refresh.c    loading them and looking at their directories
  *   mailboxes_arrive.c     deliveries announced in their own turn; quota warnings
+ *   mailboxes_append.c     APPENDs that share a job
  *   mailboxes_names.c      the files' names, behind what was answered
  *   mailboxes_background.c what nobody waits for
  *
@@ -81,6 +82,7 @@ struct account {
     /* the lane */
     struct job job;
     struct link urgent, line;     /* struct account_job */
+    struct link appends;          /* jobs in `line` that take more messages: mailboxes_append.c's own */
     struct account_job *running;  /* NULL while closing too */
     struct account_job *settling; /* its done is being called */
     int64_t written_us;           /* when a job that may give UIDs last ran */

@@ -182,54 +182,49 @@ void imap_in_append_abort(void *world)
 /* --- the command --- */
 
 struct append_job {
-    struct account_job aj;
+    struct mailbox_append append;
+    struct account_job replace; /* REPLACE: instead of it */
     struct flow *f;
-    struct spool *spool;
     struct arena arena;
-    struct slice name;
-    struct index_folder target;
-    struct index_append *items; /* their bodies in memory belong to the job */
-    size_t count;
     uint64_t body_octets;
-    struct ranges replaced; /* REPLACE: the message that goes */
+    struct ranges replaced; /* the message that goes */
     uint32_t folder, from;  /* … and where it is */
-    bool appended, is_replace;
+    bool appended;
 };
 
-static int run_append(struct account_job *aj, struct index *x)
+static int run_replace(struct account_job *aj, struct index *x)
 {
-    struct append_job *j = LIST_ENTRY(aj, struct append_job, aj);
+    struct append_job *j = LIST_ENTRY(aj, struct append_job, replace);
+    struct mailbox_append *m = &j->append;
 
     if (!j->appended) {
-        TRY(index_folder(x, j->name, &j->target, &aj->err));
-        aj->folder2 = j->target.id;
-        TRY(index_append(x, j->spool, j->target.id, j->items, j->count, &aj->changes2, &aj->err));
+        TRY(index_folder(x, m->name, &m->folder, &aj->err));
+        aj->folder2 = m->folder.id;
+        TRY(index_append(x, j->f->spool, m->folder.id, m->items, m->count, &aj->changes2, &aj->err));
         j->appended = true;
     }
-    if (j->replaced.count == 0)
-        return DONE;
     return index_expunge(x, j->folder, &j->replaced, &j->from, true, &aj->changes, &aj->err);
 }
 
-static void write_code(const struct append_job *j, struct buf *out)
+static void write_code(const struct mailbox_append *m, struct buf *out)
 {
     struct ranges uids = { 0 };
 
-    for (size_t i = 0; i < j->count; i++)
-        (void)!ranges_add(&uids, j->items[i].uid, j->items[i].uid);
-    (void)!buf_addf(out, "APPENDUID %u ", (unsigned)j->target.uidvalidity);
+    for (size_t i = 0; i < m->count; i++)
+        (void)!ranges_add(&uids, m->items[i].uid, m->items[i].uid);
+    (void)!buf_addf(out, "APPENDUID %u ", (unsigned)m->folder.uidvalidity);
     (void)!ranges_format(&uids, out);
     ranges_clear(&uids);
 }
 
-static void appended(struct imap_session *s, const struct append_job *j)
+static void appended(struct imap_session *s, const struct mailbox_append *m, bool replaced)
 {
-    struct imap_result r = imap_ok("%s completed", j->is_replace ? "REPLACE" : "APPEND");
+    struct imap_result r = imap_ok("%s completed", replaced ? "REPLACE" : "APPEND");
     struct buf code;
 
     buf_init(&code, CODE_MAX);
-    write_code(j, &code);
-    if (j->is_replace) { /* RFC 8508 4.3: before the EXPUNGE */
+    write_code(m, &code);
+    if (replaced) { /* RFC 8508 4.3: before the EXPUNGE */
         imap_in_send(s, SLICE_LIT("* OK ["));
         imap_in_send(s, buf_slice(&code));
         imap_in_send(s, SLICE_LIT("] Replaced\r\n"));
@@ -240,36 +235,53 @@ static void appended(struct imap_session *s, const struct append_job *j)
     buf_clear(&code);
 }
 
-static void append_done(void *owner, struct account_job *aj)
+static void answer(struct imap_session *s, const struct mailbox_append *m, bool replaced)
+{
+    if (m->code == -ENOENT && m->folder.id == 0)
+        imap_in_done(s, imap_no("TRYCREATE", "There is no such mailbox"));
+    else if (m->code == -EDQUOT)
+        imap_in_done(s, imap_no("OVERQUOTA", "The mailbox is full (quota of the account)"));
+    else if (m->code < 0)
+        imap_in_done(s, imap_in_failed(s, m->code, &m->err));
+    else
+        appended(s, m, replaced);
+}
+
+static void append_done(void *owner, struct mailbox_append *m)
+{
+    answer(owner, m, false);
+}
+
+static void replace_done(void *owner, struct account_job *aj)
 {
     struct imap_session *s = owner;
-    const struct append_job *j = LIST_ENTRY(aj, struct append_job, aj);
+    struct mailbox_append *m = &LIST_ENTRY(aj, struct append_job, replace)->append;
 
     if (aj->code == MORE) {
         peer_start_job(&s->peer, aj);
         return;
     }
-    if (aj->code == -ENOENT && j->target.id == 0)
-        imap_in_done(s, imap_no("TRYCREATE", "There is no such mailbox"));
-    else if (aj->code == -EDQUOT)
-        imap_in_done(s, imap_no("OVERQUOTA", "The mailbox is full (quota of the account)"));
-    else if (aj->code < 0)
-        imap_in_done(s, imap_in_failed(s, aj->code, &aj->err));
-    else
-        appended(s, j);
+    m->code = aj->code;
+    m->err = aj->err;
+    answer(s, m, true);
 }
 
-static void append_drop(struct account_job *aj)
+static void append_drop(struct mailbox_append *m)
 {
-    struct append_job *j = LIST_ENTRY(aj, struct append_job, aj);
+    struct append_job *j = LIST_ENTRY(m, struct append_job, append);
 
-    for (size_t i = 0; i < j->count; i++)
-        if (!j->items[i].spooled)
-            mem_free((char *)(uintptr_t)j->items[i].body.p);
+    for (size_t i = 0; i < m->count; i++)
+        if (!m->items[i].spooled)
+            mem_free((char *)(uintptr_t)m->items[i].body.p);
     j->f->body_octets -= j->body_octets;
     ranges_clear(&j->replaced);
     arena_clear(&j->arena);
     mem_free(j);
+}
+
+static void replace_drop(struct account_job *aj)
+{
+    append_drop(&LIST_ENTRY(aj, struct append_job, replace)->append);
 }
 
 static void fill_item(struct append_job *j, struct append_message *m, struct index_append *item)
@@ -290,37 +302,58 @@ static void fill_item(struct append_job *j, struct append_message *m, struct ind
     j->body_octets += item->size;
 }
 
-static void start_job(struct imap_session *s)
+static struct append_job *new_job(struct imap_session *s)
 {
     struct imap_append_state *a = s->append;
-    const struct imap_command *c = s->command;
     struct append_job *j = mem_zero(sizeof *j);
-    bool box = c->verb == IMAP_REPLACE;
-    struct imap_result r;
+    struct mailbox_append *m = &j->append;
 
     j->f = peers_flow(s->peer.peers);
-    j->spool = j->f->spool;
-    j->name = slice_str(arena_str(&j->arena, c->mailbox));
-    j->items = arena_zero(&j->arena, (a->count + 1) * sizeof *j->items);
-    j->is_replace = box;
-    j->folder = box ? s->box->folder.id : 0;
+    m->name = slice_str(arena_str(&j->arena, s->command->mailbox));
+    m->items = arena_zero(&j->arena, (a->count + 1) * sizeof *m->items);
     LIST_EACH (it, &a->messages) {
-        fill_item(j, LIST_ENTRY(it, struct append_message, link), &j->items[j->count++]);
+        fill_item(j, LIST_ENTRY(it, struct append_message, link), &m->items[m->count++]);
     }
-    j->aj.run = run_append;
-    j->aj.done = append_done;
-    j->aj.drop = append_drop;
-    if (box && imap_in_uids(s, c, &j->replaced, NULL) < 0)
-        a->code = -EINVAL;
-    if (a->code == 0 && !(box && ranges_count(&j->replaced) != 1)) {
-        imap_in_start(s, &j->aj, box);
+    m->done = append_done;
+    m->drop = append_drop;
+    m->owner = s;
+    return j;
+}
+
+static void refuse(struct imap_session *s, struct append_job *j, struct imap_result r)
+{
+    append_drop(&j->append);
+    imap_in_done(s, r);
+}
+
+static void start_replace(struct imap_session *s, struct append_job *j)
+{
+    int r = imap_in_uids(s, s->command, &j->replaced, NULL);
+
+    if (r < 0 || ranges_count(&j->replaced) != 1) {
+        refuse(s, j, r < 0 ? imap_result_of_error(r) : imap_bad("There is no such message to be replaced"));
         return;
     }
-    r = a->code == -EILSEQ ? imap_no("UNKNOWN-CTE", "NUL is possible in a literal8 (BINARY) only")
-        : a->code < 0      ? imap_result_of_error(a->code)
-                           : imap_bad("There is no such message to be replaced");
-    append_drop(&j->aj);
-    imap_in_done(s, r);
+    j->folder = s->box->folder.id;
+    j->replace.run = run_replace;
+    j->replace.done = replace_done;
+    j->replace.drop = replace_drop;
+    imap_in_start(s, &j->replace, true);
+}
+
+static void start_job(struct imap_session *s)
+{
+    struct append_job *j = new_job(s);
+    int code = s->append->code;
+
+    if (code == -EILSEQ)
+        refuse(s, j, imap_no("UNKNOWN-CTE", "NUL is possible in a literal8 (BINARY) only"));
+    else if (code < 0)
+        refuse(s, j, imap_result_of_error(code));
+    else if (s->command->verb == IMAP_REPLACE)
+        start_replace(s, j);
+    else
+        mailbox_append(s->peer.account, &s->peer.jobs, &j->append);
 }
 
 void imap_in_append(struct imap_session *s, const struct imap_command *c)

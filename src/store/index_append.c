@@ -121,9 +121,14 @@ static int make_rows(struct index *x, struct folder *f, struct index_append *ite
                      struct err *e)
 {
     uint64_t octets = 0, modseq;
+    struct keyword_needs needs = { .count = 0 };
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) { /* a refused message makes no keywords */
         octets += items[i].size;
+        TRY(index_keywords_need(x, f, items[i].keywords, items[i].keyword_count, &needs, e));
+    }
+    TRY(index_room(x, octets, e));
+    for (size_t i = 0; i < count; i++) {
         rows[i].message.keywords = 0;
         for (size_t k = 0; k < items[i].keyword_count; k++) {
             unsigned bit;
@@ -132,7 +137,6 @@ static int make_rows(struct index *x, struct folder *f, struct index_append *ite
             rows[i].message.keywords |= (uint64_t)1 << bit;
         }
     }
-    TRY(index_room(x, octets, e));
     TRY(index_uid_reserve(x, f, (uint64_t)f->uidnext + count, e));
     modseq = index_next_modseq(x, f);
     for (size_t i = 0; i < count; i++) {

@@ -415,6 +415,14 @@ int index_prepare_from(struct index *x, struct folder *f, const struct ranges *u
 int index_remove(struct index *x, struct folder *f, const struct row *row, struct err *e) MUST_USE;
 /* Ends the transaction in which those were removed. */
 int index_note_removed(struct index *x, struct folder *f, const struct ranges *gone, struct err *e) MUST_USE;
+/* Keywords that a folder does not have yet; zeroed before the first call, to which the later ones add. -EXFULL: there is
+ * no room for all of them. */
+struct keyword_needs {
+    struct slice names[KEYWORDS_MAX]; /* borrowed */
+    unsigned count;
+};
+int index_keywords_need(struct index *x, struct folder *f, const struct slice *names, size_t count,
+                        struct keyword_needs *n, struct err *e) MUST_USE;
 int index_keyword_bit(struct index *x, struct folder *f, struct slice name, bool create, unsigned *ret,
                       struct err *e) MUST_USE;
 /* -EDQUOT when there is a quota and so many octets more are too many. */

@@ -243,20 +243,40 @@ static int too_many(unsigned max, struct err *e)
     return err_set(e, -EXFULL, "a mailbox may have %u keywords (limits.keywords)", max);
 }
 
-int index_keywords_fit(struct index *x, uint32_t folder, const struct slice *names, size_t count, struct err *e)
+static bool is_needed(const struct keyword_needs *n, struct slice name)
 {
-    unsigned max = most_keywords(x), missing = 0, bit;
-    struct folder *f;
+    for (unsigned i = 0; i < n->count; i++)
+        if (slice_ieq(n->names[i], name))
+            return true;
+    return false;
+}
 
-    TRY(index_folder_open(x, folder, &f, e));
+int index_keywords_need(struct index *x, struct folder *f, const struct slice *names, size_t count,
+                        struct keyword_needs *n, struct err *e)
+{
+    unsigned max = most_keywords(x), bit;
+
     for (size_t i = 0; i < count; i++) {
         int r = index_keyword_bit(x, f, names[i], false, &bit, NULL);
 
-        if (r < 0 && r != -ENOENT)
+        if (r != -ENOENT && r < 0)
             return err_set(e, r, "%s", err_text(r));
-        missing += r == -ENOENT;
+        if (r == 0 || is_needed(n, names[i]))
+            continue;
+        if (f->keyword_count + n->count >= max)
+            return too_many(max, e);
+        n->names[n->count++] = names[i];
     }
-    return missing > 0 && f->keyword_count + missing > max ? too_many(max, e) : 0;
+    return 0;
+}
+
+int index_keywords_fit(struct index *x, uint32_t folder, const struct slice *names, size_t count, struct err *e)
+{
+    struct keyword_needs needs = { .count = 0 };
+    struct folder *f;
+
+    TRY(index_folder_open(x, folder, &f, e));
+    return index_keywords_need(x, f, names, count, &needs, e);
 }
 
 int index_keyword_bit(struct index *x, struct folder *f, struct slice name, bool create, unsigned *ret, struct err *e)

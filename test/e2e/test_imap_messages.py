@@ -1,4 +1,5 @@
 """IMAP's commands on messages: FETCH, STORE, APPEND, COPY, MOVE, EXPUNGE, REPLACE, and when what is told."""
+import contextlib
 import os
 import re
 
@@ -223,6 +224,39 @@ def test_append(t):
         answer = c.wait(b"u")
         assert answer.status == "OK", answer
         talk(c, ("SELECT INBOX", "OK"), ("FETCH * ENVELOPE", "OK", "Gr\u00fc\u00dfe".encode().decode("latin-1")))
+    assert not os.listdir(os.path.join(s.maildir(), "tmp"))
+
+
+def test_appends_of_many(t):
+    """Those that come at once share a commit: each gets UIDs of its own, and one that is refused takes no other along."""
+    s = server(t, {"limits": {"keywords": 3}})
+    with client(s) as c, contextlib.ExitStack() as stack:
+        many = [stack.enter_context(client(s)) for _ in range(12)]
+        c.do("SELECT INBOX")
+        tags = [one.send(b"APPEND INBOX" + b"".join(b" (%s) " % (b"a b c d" if n == 5 else b"a") + literal(
+            b"Subject: %d of %d\r\n\r\n%s" % (k, n, b"x" * (30000 if n == 3 else 10))) for k in range(n % 3 + 1)))
+            for n, one in enumerate(many)]
+        gone = many.pop()  # it does not wait for its answer: what it sent is there or not, but whole
+        tags.pop()
+        gone.sock.close()
+        uids = {}
+        for n, (one, tag) in enumerate(zip(many, tags)):
+            answer = one.wait(tag)
+            if n == 5:
+                assert b"NO [LIMIT]" in answer.final, answer
+                continue
+            found = re.search(rb"APPENDUID (\d+) (\d+)(?::(\d+))?\]", answer.final)
+            assert found, (n, answer)
+            first, last = int(found.group(2)), int(found.group(3) or found.group(2))
+            assert last - first == n % 3, (n, found.group())
+            uids.update({first + k: (k, n) for k in range(n % 3 + 1)})
+        assert len(uids) == sum(n % 3 + 1 for n in range(len(many)) if n != 5)
+        c.do("NOOP")
+        told = {int(m.group(1)): (int(m.group(2)), int(m.group(3))) for m in c.do(
+            "FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])").all(rb"UID (\d+) .*Subject: (\d+) of (\d+)")}
+        assert {u: m for u, m in told.items() if m[1] != 11} == uids
+        talk(c, ("STORE 1 +FLAGS (x y)", "OK"))  # the refused one has not used up the three keywords
+        assert sorted(m for m in told.values() if m[1] == 11) in ([], [(0, 11), (1, 11), (2, 11)])
     assert not os.listdir(os.path.join(s.maildir(), "tmp"))
 
 

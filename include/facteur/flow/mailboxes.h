@@ -10,7 +10,8 @@
  * One STORE: the session starts an account_job whose `run` calls index_store and leaves what changed in `changes`; when
  * it has run, this module applies the changes to the open mailbox (also when the session has gone meanwhile), every
  * view is told, and then the session's `done` is called. One delivery: flow/local calls mailboxes_delivered; if the
- * user's INBOX is open, the message gets its UID at once, all views are told in this turn, and a job moves the file. */
+ * user's INBOX is open, the message gets its UID at once, all views are told in this turn, and a job moves the file.
+ * APPENDs of several sessions to one folder that wait for the lane become one job (mailbox_append). */
 #ifndef FACTEUR_FLOW_MAILBOXES_H
 #define FACTEUR_FLOW_MAILBOXES_H
 
@@ -98,6 +99,27 @@ void account_start(struct account *a, struct job_scope *scope, struct account_jo
 /* From `done` after MORE: the job waits (for output to drain); account_start goes on with it, account_drop ends it. */
 void account_hold(struct account_job *j);
 void account_drop(struct account_job *j);
+
+/* Messages for one folder, all or none, durable when `done` says so (group commit): those that wait for the same folder
+ * share a job, and with it one round to the disk and one commit. Embedded in its maker's struct, which lives until `drop`
+ * and is written to the end when the scope is abandoned. */
+struct mailbox_append {
+    /* given */
+    struct slice name;          /* of the folder */
+    struct index_append *items; /* each with its UID then */
+    size_t count;
+    void (*done)(void *owner, struct mailbox_append *); /* loop; only if the scope still lives */
+    void (*drop)(struct mailbox_append *);              /* loop; always, last */
+    void *owner;
+    /* results */
+    struct index_folder folder; /* id 0: there is no such folder (-ENOENT) */
+    int code;                   /* as index_append */
+    struct err err;
+    /* its own */
+    struct link link;
+    struct job mark; /* in the scope */
+};
+void mailbox_append(struct account *a, struct job_scope *scope, struct mailbox_append *m);
 
 /* A mailbox with its list in memory. `id` etc. are as index_folder gave them. */
 struct mailbox_refresh;

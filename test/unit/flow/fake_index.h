@@ -32,6 +32,7 @@ static struct fake {
     int inside;          /* calls under way: one at a time for one user */
     int opened, closed, sync_slices, sync_code, open_code;
     bool rebuilt, gone;
+    uint64_t room;      /* for appends, each: -EDQUOT */
     uint64_t names_due; /* a slice writes 100 of them, or fails */
     int names_code, named, rested;
     const char *path;
@@ -302,6 +303,25 @@ int index_reserve(struct index *x, uint32_t folder, uint32_t ahead, uint32_t *re
     (void)x;
     (void)e;
     f->reserved = *ret = f->uidnext + ahead;
+    return fake_leave(0);
+}
+
+int index_append(struct index *x, struct spool *s, uint32_t folder, struct index_append *items, size_t count,
+                 struct mailbox_changes *ret, struct err *e)
+{
+    struct fake_folder *f = fake_enter('+', folder);
+    uint64_t octets = 0;
+
+    (void)x;
+    (void)s;
+    for (size_t i = 0; i < count; i++)
+        octets += items[i].size;
+    if (octets > fake.room)
+        return fake_fail(e, -EDQUOT);
+    for (size_t i = 0; i < count; i++) {
+        items[i].uid = f->uidnext;
+        fake_add(f, ret);
+    }
     return fake_leave(0);
 }
 

@@ -410,6 +410,142 @@ static void a_copy_reaches_the_sessions_on_its_target(void **state)
     session_end(&b);
 }
 
+struct addition {
+    struct mailbox_append m;
+    struct index_append items[100];
+    struct session *s;
+    unsigned done, dropped;
+    size_t seen; /* messages in the session's box when done was called */
+};
+
+static void addition_done(void *owner, struct mailbox_append *m)
+{
+    struct addition *t = LIST_ENTRY(m, struct addition, m);
+
+    assert_ptr_equal(owner, t->s);
+    t->done++;
+    t->seen = t->s->box->m.count;
+}
+
+static void addition_drop(struct mailbox_append *m)
+{
+    LIST_ENTRY(m, struct addition, m)->dropped++;
+}
+
+static void addition_start(struct addition *t, struct session *s, const char *name, size_t count, uint64_t size)
+{
+    memset(t, 0, sizeof *t);
+    t->s = s;
+    t->m = (struct mailbox_append){ .name = slice_str(name), .items = t->items, .count = count, .owner = s };
+    t->m.done = addition_done;
+    t->m.drop = addition_drop;
+    for (size_t i = 0; i < count; i++)
+        t->items[i].size = size;
+    mailbox_append(s->a, &s->scope, &t->m);
+    assert_int_equal(t->done, 0);
+}
+
+/* Two sessions in INBOX, of which the first has a job that holds the lane. */
+static void hold_lane(struct fixture *x, struct session *a, struct session *b, struct task *t)
+{
+    fake.room = 100;
+    session_begin(x, a, "anna@example.org");
+    session_begin(x, b, "anna@example.org");
+    session_select(x, a, "INBOX");
+    session_select(x, b, "INBOX");
+    settle(x);
+    fake_gate_set(true);
+    t->gate = true;
+    task_start(t, a, '1');
+    fake_gate_await(1);
+    fake_log_clear();
+}
+
+static void appends_that_wait_share_a_job(void **state)
+{
+    static struct addition one, two, three, sent, nowhere;
+    struct fixture *x = *state;
+    struct session a, b;
+    struct task t = { 0 };
+
+    hold_lane(x, &a, &b, &t);
+    addition_start(&one, &a, "INBOX", 2, 1);
+    addition_start(&sent, &b, "Sent", 1, 1);
+    addition_start(&nowhere, &b, "Nowhere", 1, 1);
+    addition_start(&two, &b, "INBOX", 1, 1);
+    addition_start(&three, &a, "INBOX", 1, 1);
+    job_scope_abandon(&a.scope); /* it is written nevertheless */
+    fake_gate_set(false);
+    RUN_UNTIL(x, one.dropped + two.dropped + three.dropped + sent.dropped + nowhere.dropped == 5);
+    settle(x);
+    assert_int_equal(fake_count("+1"), 1);
+    assert_int_equal(fake_count("+2"), 1);
+    assert_int_equal(one.done + three.done, 0);
+    assert_int_equal(two.done + sent.done + nowhere.done, 3);
+    assert_int_equal(two.m.code, 0);
+    assert_int_equal(two.items[0].uid, 3);
+    assert_int_equal(two.m.folder.uidvalidity, 7);
+    assert_int_equal(two.seen, 4); /* what has changed is there when done is called */
+    assert_int_equal(three.items[0].uid, 4);
+    assert_int_equal(b.changes, 1);
+    assert_int_equal(nowhere.m.code, -ENOENT);
+    assert_int_equal(nowhere.m.folder.id, 0);
+    session_end(&a);
+    session_end(&b);
+}
+
+static void an_append_that_fails_does_so_alone(void **state)
+{
+    static struct addition small, large, last;
+    struct fixture *x = *state;
+    struct session a, b;
+    struct task t = { 0 };
+
+    hold_lane(x, &a, &b, &t);
+    addition_start(&small, &a, "INBOX", 1, 10);
+    addition_start(&large, &b, "INBOX", 1, 101);
+    addition_start(&last, &a, "INBOX", 1, 10);
+    fake_gate_set(false);
+    RUN_UNTIL(x, small.dropped + large.dropped + last.dropped == 3);
+    settle(x);
+    assert_int_equal(fake_count("+1"), 4);
+    assert_int_equal(small.m.code, 0);
+    assert_int_equal(large.m.code, -EDQUOT);
+    assert_string_equal(large.m.err.text, "as the test wants it");
+    assert_int_equal(last.m.code, 0);
+    assert_int_equal(last.items[0].uid, 2);
+    assert_int_equal(a.box->m.count, 2);
+    session_end(&a);
+    session_end(&b);
+}
+
+static void a_job_takes_only_so_many_messages(void **state)
+{
+    static struct addition many, more[40];
+    struct fixture *x = *state;
+    struct session a, b;
+    struct task t = { 0 };
+    unsigned dropped = 0;
+
+    hold_lane(x, &a, &b, &t);
+    addition_start(&many, &a, "INBOX", 100, 1); /* one command's are never divided */
+    for (size_t i = 0; i < 40; i++)
+        addition_start(&more[i], &b, "INBOX", 3, 1);
+    fake_gate_set(false);
+    RUN_UNTIL(x, many.dropped == 1);
+    while (dropped < 40) {
+        (void)loop_run_once(x->f.loop);
+        dropped = 0;
+        for (size_t i = 0; i < 40; i++)
+            dropped += more[i].dropped;
+    }
+    settle(x);
+    assert_int_equal(fake_count("+1"), 3); /* 100, 63 and 57 */
+    assert_int_equal(a.box->m.count, 220);
+    session_end(&a);
+    session_end(&b);
+}
+
 static void an_index_that_cannot_be_opened_is_tried_again(void **state)
 {
     struct fixture *x = *state;
@@ -909,6 +1045,7 @@ static void the_end_may_come_in_haste(void **state)
     struct fixture *x = *state;
     struct session a, b;
     struct task t = { .gate = true, .slices = 3, .again = true }, u = { 0 };
+    static struct addition waiting;
 
     session_begin(x, &a, "anna@example.org");
     session_begin(x, &b, "bob@example.org");
@@ -920,6 +1057,7 @@ static void the_end_may_come_in_haste(void **state)
     task_start(&u, &a, '2');
     fake_gate_await(1);
     deliver(x, "one");
+    addition_start(&waiting, &a, "INBOX", 1, 1);
     job_scope_abandon(&a.scope);
     view_close(&a.v);
     view_close(&b.v);
@@ -929,6 +1067,8 @@ static void the_end_may_come_in_haste(void **state)
     assert_int_equal(t.dropped, 1);
     assert_int_equal(u.runs, 0);
     assert_int_equal(u.dropped, 1);
+    assert_int_equal(waiting.dropped, 1);
+    assert_int_equal(waiting.done, 0);
 }
 
 static void quota_warnings_are_few(void **state)
@@ -958,6 +1098,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(sessions_share_a_mailbox),
         TEST(a_check_sees_what_was_there_when_it_was_asked_for),
+        TEST(appends_that_wait_share_a_job),
+        TEST(an_append_that_fails_does_so_alone),
+        TEST(a_job_takes_only_so_many_messages),
         TEST(jobs_run_one_by_one_and_share_the_lane),
         TEST(abandoned_work_that_changes_something_is_finished),
         TEST(a_job_waits_for_its_client),
