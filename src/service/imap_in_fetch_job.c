@@ -8,11 +8,11 @@
 #include <stdlib.h>
 
 /* A message that cannot be said, after which the others can. */
-enum { LEFT_OUT = 2 };
+enum { LEFT_OUT = 2, CHECK_EVERY = 16 /* rows that are copied, between looks at the clock */ };
 
-static bool is_over(int64_t since_us)
+static bool is_over(const struct fetch *f, int64_t since_us)
 {
-    return clock_mono_us() - since_us > (int64_t)INDEX_SLICE_MS * 1000;
+    return (f->files || f->at % CHECK_EVERY == 0) && clock_mono_us() - since_us > (int64_t)INDEX_SLICE_MS * 1000;
 }
 
 /* --- rows --- */
@@ -363,7 +363,7 @@ int fetch_run(struct account_job *aj, struct index *x)
 
         if (r < 0)
             return r;
-        if (r == MORE || f->out.n >= f->aj.room || is_over(since_us))
+        if (r == MORE || f->out.n >= f->aj.room || is_over(f, since_us))
             break;
     }
     if (f->texts.cap > 2 * IMAP_OUTPUT) /* others of the lane may be next */

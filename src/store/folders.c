@@ -135,7 +135,8 @@ static int look_up(struct index *x, struct slice name, struct folder **ret, stru
     *ret = NULL;
     if (folder_name_normal(name, normal) < 0)
         return 0;
-    TRY(folders_scan(x, e));
+    if (strcmp(normal, "INBOX") != 0) /* which is always there */
+        TRY(folders_scan(x, e));
     *ret = index_folder_by_name(x, slice_str(normal));
     return 0;
 }

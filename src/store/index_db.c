@@ -258,8 +258,8 @@ static int try_open(struct index *x, bool *ret_made, struct err *e)
     TRY(db_open(x->where, files[0], false, &x->db, e));
     (void)sqlite3_db_config(x->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE, LOOKASIDES); /* there are many of us */
     TRY(db_exec(x->db,
-                "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
-                "PRAGMA synchronous = NORMAL; PRAGMA secure_delete = OFF; PRAGMA wal_autocheckpoint = 1000;"
+                "PRAGMA page_size = 8192; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
+                "PRAGMA synchronous = NORMAL; PRAGMA secure_delete = OFF; PRAGMA wal_autocheckpoint = 500;"
                 "PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -4096",
                 e));
     TRY(db_number(x->db, "PRAGMA user_version", 0, &version, e));
