@@ -336,7 +336,7 @@ static struct fetch *make(struct imap_session *s, const struct imap_command *c)
     f->file.limits = (struct mime_limits){ s->peer.config->limits.mime_depth, s->peer.config->limits.mime_parts };
     buf_init(&f->texts, FETCH_TEXTS);
     buf_init(&f->out, FETCH_OUT);
-    f->aj.room = imap_in_slice(s);
+    f->aj.room = peer_slice(&s->peer);
     f->aj.run = fetch_run;
     f->aj.done = fetch_done;
     f->aj.drop = fetch_drop;

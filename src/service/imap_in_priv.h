@@ -10,7 +10,7 @@
 #include "facteur/service/login.h"
 
 enum {
-    IMAP_OUTPUT = 256 * 1024, /* octets that a job makes before the client must have taken some */
+    IMAP_OUTPUT = PEER_SLICE, /* octets that a job makes before the client must have taken some */
     IMAP_OUT =
         64 * 1024 * 1024, /* … that wait to be taken: what is said of a mailbox at once, a few of them a message */
     IMAP_ANSWER = IMAP_OUT / 2 /* a single answer */
@@ -30,10 +30,8 @@ struct imap_session {
     struct buf out; /* being put together, or not taken by the client yet; kept small between commands */
     size_t out_at;  /* octets of it that are on their way */
     size_t held;    /* what the command under way holds besides, or may make next */
-    size_t metered; /* of both on the account's meter */
     void (*resume)(struct imap_session *); /* what goes on when the client has taken what it was sent; or NULL */
     bool wants_memory;                     /* … and when there is memory for it */
-    int64_t turn_by_ms;                    /* monotonic: the command is refused when it has not begun; 0: it has */
     struct imap_late *late;                /* a reply that waits for that */
     enum imap_phase phase;
     int64_t idle_until_ms; /* monotonic: when IDLE has lasted long enough */
@@ -74,12 +72,9 @@ void imap_in_tell_idle(struct imap_session *s);
  * `out` and its stream is said with imap_in_hold; the end of the command takes it back. */
 void imap_in_count(struct imap_session *s); /* after `out` has grown or shrunk */
 void imap_in_hold(struct imap_session *s, size_t octets);
-size_t imap_in_slice(
-    const struct imap_session *s); /* of output to be made at a time, as things are: up to IMAP_OUTPUT */
 /* Before a job goes on: its `room`, which counts as held. A command that has had its turn always gets some. */
 void imap_in_take_slice(struct imap_session *s, struct account_job *j);
-enum imap_turn { TURN_COME, TURN_AHEAD, TURN_OVER /* it has waited too long */ };
-enum imap_turn imap_in_take_turn(struct imap_session *s); /* of the command, before it begins */
+enum peer_turn imap_in_take_turn(struct imap_session *s); /* of the command, before it begins */
 void imap_in_wait_for_memory(struct imap_session *s, void (*resume)(struct imap_session *));
 bool imap_in_look_again(struct imap_session *s); /* at the deadline: true if it was that of such a wait */
 

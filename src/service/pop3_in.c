@@ -140,7 +140,7 @@ static void on_drained(struct peer *p)
 {
     struct pop3_session *s = session_of(p);
 
-    (void)peer_resume_job(p);
+    pop3_in_resume(s);
     pop3_server_hold(s->proto, false);
 }
 
@@ -151,19 +151,29 @@ static void on_tls_started(struct peer *p)
 
 static void on_timeout(struct peer *p)
 {
+    if (pop3_in_look_again(session_of(p)))
+        return;
     peer_log_timeout(p);
     pop3_server_timeout(session_of(p)->proto);
 }
 
 static void on_goodbye(struct peer *p, const char *why)
 {
-    pop3_server_bye(session_of(p)->proto, why);
+    struct pop3_session *s = session_of(p);
+
+    if (s->waits != NULL)
+        pop3_in_give_up(s);
+    pop3_server_bye(s->proto, why);
 }
 
 static void on_end(struct peer *p)
 {
     struct pop3_session *s = session_of(p);
 
+    if (s->waits != NULL)
+        s->waits->drop(s->waits);
+    s->waits = NULL;
+    peer_count_output(p, 0);
     pop3_server_free(&s->proto);
     pop3_in_leave(s);
     ranges_clear(&s->seen);

@@ -22,6 +22,7 @@ struct pop3_session {
     struct arena arena;
     struct ranges seen; /* retrieved: marked at QUIT */
     enum pop3_phase phase;
+    struct account_job *waits; /* a RETR or TOP that has not had its turn (peer_take_turn); or NULL */
 };
 
 /* pop3_in.c. A client that asks and asks and does not read is not answered until it does. */
@@ -33,6 +34,10 @@ void pop3_in_leave(struct pop3_session *s);                        /* the mailbo
 void pop3_in_open(void *world);
 void pop3_in_uidl(void *world, size_t i, char *to);
 void pop3_in_retrieve(void *world, size_t message, uint64_t lines);
+bool pop3_in_look_again(
+    struct pop3_session *s);                  /* at the deadline: true if it was that of one that waits for its turn */
+void pop3_in_give_up(struct pop3_session *s); /* it is answered -ERR */
+void pop3_in_resume(struct pop3_session *s);  /* the client has taken what it was sent */
 void pop3_in_quit(void *world);
 
 #endif

@@ -1,4 +1,4 @@
-/* RETR and TOP: piece by piece. */
+/* RETR and TOP: piece by piece, in slices of as much as output may hold (peer_output.c). */
 #include "pop3_in_priv.h"
 
 #include "facteur/base/log.h"
@@ -6,6 +6,7 @@
 #include "facteur/mail/body.h"
 #include "facteur/store/sys.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 enum { PIECE = 64 * 1024 };
@@ -41,8 +42,9 @@ static size_t cut_lines(struct retr_job *j, struct slice piece)
 
 static int read_piece(struct retr_job *j)
 {
-    char *piece = mem_alloc(PIECE);
-    ssize_t n = sys->pread(j->fd, piece, PIECE, (off_t)j->at);
+    size_t most = j->aj.room < PIECE ? j->aj.room : PIECE;
+    char *piece = mem_alloc(most);
+    ssize_t n = sys->pread(j->fd, piece, most, (off_t)j->at);
     size_t take = n > 0 ? (size_t)n : 0;
     int r = n < 0 ? (int)n : 0;
 
@@ -65,9 +67,30 @@ static int run_retr(struct account_job *aj, struct index *x)
 
     if (j->fd < 0)
         TRY(index_message(x, j->folder, j->uid, &j->fd, &size, &aj->err));
-    for (int i = 0; i < 4 && !j->at_end; i++)
+    while (!j->at_end && j->out.n < aj->room)
         TRY(read_piece(j));
     return j->at_end ? DONE : MORE;
+}
+
+/* What it may make next, or the client has still to take. */
+static void take_slice(struct pop3_session *s, struct account_job *aj)
+{
+    aj->room = peer_slice(&s->peer);
+    peer_count_output(&s->peer, aj->room < PEER_TURN ? PEER_TURN : aj->room);
+}
+
+static void sent(struct pop3_session *s, int code)
+{
+    peer_count_output(&s->peer, 0);
+    pop3_server_sent(s->proto, code);
+    peer_sync_input(&s->peer);
+}
+
+void pop3_in_resume(struct pop3_session *s)
+{
+    if (s->peer.paused != NULL)
+        take_slice(s, s->peer.paused);
+    (void)peer_resume_job(&s->peer);
 }
 
 static void retr_done(void *owner, struct account_job *aj)
@@ -95,11 +118,13 @@ static void retr_done(void *owner, struct account_job *aj)
     if (aj->code != MORE) {
         if (aj->code == DONE && j->whole)
             (void)!ranges_add(&s->seen, j->uid, j->uid);
-        pop3_server_sent(s->proto, aj->code);
-        peer_sync_input(&s->peer);
+        sent(s, aj->code);
     } else if (stream_is_full(s->peer.stream)) {
+        buf_clear(&j->out);
         peer_hold_job(&s->peer, aj);
+        peer_count_output(&s->peer, PEER_TURN);
     } else {
+        take_slice(s, aj);
         peer_start_job(&s->peer, aj);
     }
 }
@@ -112,6 +137,43 @@ static void retr_drop(struct account_job *aj)
         (void)sys->close(j->fd);
     buf_clear(&j->out);
     mem_free(j);
+}
+
+/* Now, or when there is memory for the answer. */
+static void begin(struct pop3_session *s, struct account_job *aj)
+{
+    switch (peer_take_turn(&s->peer, PEER_TURN)) {
+    case TURN_COME:
+        take_slice(s, aj);
+        pop3_in_start(s, aj);
+        break;
+    case TURN_AHEAD:
+        s->waits = aj;
+        peer_deadline(&s->peer, PEER_LOOK_AGAIN_MS);
+        break;
+    case TURN_OVER:
+        s->waits = aj;
+        pop3_in_give_up(s);
+        break;
+    }
+}
+
+bool pop3_in_look_again(struct pop3_session *s)
+{
+    struct account_job *aj = s->waits;
+
+    if (aj == NULL)
+        return false;
+    s->waits = NULL;
+    begin(s, aj);
+    return true;
+}
+
+void pop3_in_give_up(struct pop3_session *s)
+{
+    s->waits->drop(s->waits);
+    s->waits = NULL;
+    sent(s, -ENOBUFS);
 }
 
 void pop3_in_retrieve(void *world, size_t message, uint64_t lines)
@@ -131,5 +193,5 @@ void pop3_in_retrieve(void *world, size_t message, uint64_t lines)
     j->aj.done = retr_done;
     j->aj.drop = retr_drop;
     j->aj.reads_only = true;
-    pop3_in_start(s, &j->aj);
+    begin(s, &j->aj);
 }

@@ -6,7 +6,8 @@
  *            by accept and freed by itself.
  * Thread:    the loop's.
  * Limits:    limits.connections (when there are that many, the oldest one of a stranger that does nothing goes for a
- *            new one), connections_per_address, connections_per_user, connection_rate; limits.timeout.tls.
+ *            new one), connections_per_address, connections_per_user, connection_rate; limits.timeout.tls; half of
+ *            limits.memory for what IMAP and POP3 clients are to read.
  * Standards: RFC 8314 (implicit TLS), HAProxy's PROXY protocol 1 and 2. */
 #ifndef FACTEUR_SERVICE_PEER_H
 #define FACTEUR_SERVICE_PEER_H
@@ -56,6 +57,8 @@ struct peer {
     char *guest;                /* the user whose session this is counted as; or NULL */
     struct account *account;    /* of IMAP and POP3, from login to the end; counted */
     struct account_job *paused; /* peer_hold_job */
+    size_t metered;             /* on the account's meter, beside the stream's: peer_count_output */
+    int64_t turn_by_ms;         /* monotonic: peer_take_turn is over then; 0: it waits for none */
     struct buf proxy;
     bool open; /* the dialogue is there: from `open` to `end` */
     bool wants_proxy, counted, in_tls;
@@ -99,5 +102,20 @@ void peer_start_job(struct peer *p, struct account_job *j); /* also from its don
 /* From done, after MORE: the job waits until the client has taken what it was sent, but no longer than limits.timeout.data. */
 void peer_hold_job(struct peer *p, struct account_job *j);
 bool peer_resume_job(struct peer *p); /* the client has: goes on with the job. False: none was held */
+
+/* Output (src/service/peer_output.c). That of all connections counts on the meters of their users and of flow: streams
+ * count themselves, the session says what it holds beside its stream, at the end 0. All this needs p->account. */
+enum {
+    PEER_SLICE = 256 * 1024,      /* output to be made at a time when there is plenty of memory … */
+    PEER_SLICE_LEAST = 16 * 1024, /* … and when there is little */
+    PEER_TURN = STREAM_HIGH_WATER + 2 * PEER_SLICE_LEAST, /* what an answer may need when it gets little */
+    PEER_LOOK_AGAIN_MS = 20                               /* for one that waits for its turn */
+};
+size_t peer_slice(const struct peer *p); /* as things are */
+void peer_count_output(struct peer *p, size_t octets);
+/* Of an answer that may be large and needs so much, before it begins; one that has had its turn always gets a slice.
+ * TURN_AHEAD: ask again in PEER_LOOK_AGAIN_MS. TURN_OVER: it has waited too long. */
+enum peer_turn { TURN_COME, TURN_AHEAD, TURN_OVER };
+enum peer_turn peer_take_turn(struct peer *p, uint64_t need);
 
 #endif
