@@ -132,6 +132,15 @@ struct meter *account_output(struct account *a)
     return &a->output;
 }
 
+bool account_has_room(const struct account *a, uint64_t octets)
+{
+    uint64_t quota = a->wanted.quota, used;
+
+    if (quota == 0 || !maildir_usage_known(a->maildirs, a->user, &used))
+        return true;
+    return used <= quota && octets <= quota - used;
+}
+
 /* --- lingering --- */
 
 static bool linger_over(const struct link *head, int64_t until_ms, int64_t now_ms)

@@ -26,6 +26,7 @@ struct append_message {
 struct imap_append_state {
     struct link messages;
     size_t count;
+    uint64_t octets; /* announced */
     struct arena arena;
     struct append_message *now; /* its literal is coming in */
     struct body_in in;
@@ -113,6 +114,19 @@ static struct append_message *add_message(struct imap_session *s, const struct i
     return m;
 }
 
+static struct imap_result over_quota(void)
+{
+    return imap_no("OVERQUOTA", "The mailbox is full (quota of the account)");
+}
+
+/* Whether the quota has room for one more, as far as is known before the octets come: they need not be sent in vain. */
+static bool fits(const struct imap_session *s, uint64_t octets)
+{
+    uint64_t all;
+
+    return !__builtin_add_overflow(s->append->octets, octets, &all) && account_has_room(s->peer.account, all);
+}
+
 enum when imap_in_ask_append(void *world, const struct imap_command *c, const struct imap_append *item,
                              struct imap_result *ret)
 {
@@ -130,6 +144,11 @@ enum when imap_in_ask_append(void *world, const struct imap_command *c, const st
         *ret = imap_no("LIMIT", "At most %d messages in one APPEND", APPEND_MESSAGES);
         return NOW;
     }
+    if (!fits(s, item->size)) {
+        *ret = over_quota();
+        return NOW;
+    }
+    a->octets += item->size;
     a->now = add_message(s, item);
     body_in_init(&a->in, item->binary ? BODY_BINARY : BODY_CHUNK, &limits, (struct sink){ push_stored, a->now });
     body_in_chunk(&a->in, item->size);
@@ -240,7 +259,7 @@ static void answer(struct imap_session *s, const struct mailbox_append *m, bool 
     if (m->code == -ENOENT && m->folder.id == 0)
         imap_in_done(s, imap_no("TRYCREATE", "There is no such mailbox"));
     else if (m->code == -EDQUOT)
-        imap_in_done(s, imap_no("OVERQUOTA", "The mailbox is full (quota of the account)"));
+        imap_in_done(s, over_quota());
     else if (m->code < 0)
         imap_in_done(s, imap_in_failed(s, m->code, &m->err));
     else

@@ -3,7 +3,7 @@
  * Owner:     struct maildirs.
  * Thread:    any job; `lock` guards the table and the numbers, never a call that writes mail. It is the only lock of
  *            the store: deliveries into one mailbox run on several pool threads, and a table for each job would open
- *            three directories anew for every message.
+ *            three directories anew for every message. The loop never waits for it (maildir_usage_known).
  * Limits:    MAILBOXES_OPEN mailboxes hold descriptors (two each), MAILBOXES_KNOWN are remembered; the least recently
  *            used goes first.
  * Standards: none. */

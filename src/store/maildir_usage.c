@@ -140,6 +140,20 @@ int maildir_usage(struct maildirs *m, const char *user, uint64_t *ret_octets, ui
     return r;
 }
 
+bool maildir_usage_known(struct maildirs *m, const char *user, uint64_t *ret_octets)
+{
+    const struct opened *box;
+    bool known;
+
+    if (pthread_mutex_trylock(&m->lock) != 0)
+        return false;
+    box = map_get(&m->by_user, slice_str(user));
+    known = box != NULL && box->counted && clock_mono_ms() - box->counted_ms <= USAGE_MAX_AGE_MS;
+    *ret_octets = known ? box->octets : 0;
+    (void)pthread_mutex_unlock(&m->lock);
+    return known;
+}
+
 /* Earlier copies. Only ids from `from` on are kept: recovery asks in ascending order and about few messages, while the
  * mailbox may hold a hundred thousand. */
 struct earlier {

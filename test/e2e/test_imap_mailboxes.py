@@ -262,6 +262,22 @@ def test_status_and_namespace(t):
         assert int(after) > int(before)
 
 
+def test_quota_before_the_literal(t):
+    """What is larger than the quota's rest is not asked for."""
+    s = server(t, {"users": {ANNA: {"quota": "20 KiB"}}})
+    text = b"Subject: x\r\n\r\n" + b"x" * 8000
+    with client(s) as c:
+        c.append("INBOX", text)
+        for command in (b"APPEND INBOX {%d}" % (20 << 10), b"APPEND INBOX {%d+}\r\n%s {%d}" % (len(text), text, 8000)):
+            c.raw(b"a " + command + b"\r\n")
+            line = c.line()
+            assert line.startswith(b"a NO [OVERQUOTA]"), line
+        c.raw(b"b APPEND INBOX {%d+}\r\n%s\r\nc NOOP\r\n" % (20 << 10, b"y" * (20 << 10)))
+        assert c.line().startswith(b"b NO [OVERQUOTA]") and c.line().startswith(b"c OK")
+        c.append("INBOX", text)  # what was refused takes no room
+        talk(c, ("STATUS INBOX (MESSAGES)", "OK", "MESSAGES 2"))
+
+
 def test_quotas(t):
     s = server(t, {"users": {ANNA: {"quota": "1500 B"}}}, name="odd")
     with client(s) as c:  # full, and not above it

@@ -59,6 +59,10 @@ const char *account_user(const struct account *a);
 /* What the user's connections hold of output; its streams and sessions count themselves. */
 struct meter *account_output(struct account *a);
 
+/* False: so many octets more are above the quota, by what is known without a look at the disk. The job that stores them
+ * has the last word. */
+bool account_has_room(const struct account *a, uint64_t octets);
+
 /* Work in the account's lane. Embedded in its maker's struct (zeroed before the first start), which lives until `drop`.
  * When the scope is abandoned, what changes something still runs to its end; what only reads ends after its slice. */
 struct account_job {

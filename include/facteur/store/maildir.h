@@ -59,6 +59,10 @@ int maildir_path(const char *user, struct buf *out) MUST_USE;
 int maildir_usage(struct maildirs *m, const char *user, uint64_t *ret_octets, uint64_t *ret_messages,
                   struct err *e) MUST_USE;
 
+/* The octets alone if they can be said at once, from the loop too: neither the disk nor a job that holds the table is
+ * waited for. False: not known, or not now. */
+bool maildir_usage_known(struct maildirs *m, const char *user, uint64_t *ret_octets);
+
 /* Makes the directories of a user (at start and with `facteur user add`). */
 int maildir_make(struct maildirs *m, const char *user, struct err *e) MUST_USE;
 
