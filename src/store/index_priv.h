@@ -11,9 +11,10 @@
  *   index.c          open, close, damage        index_sync.c     what other programs did: when a scan is due
  *   index_db.c       schema, statements         index_scan.c     directory against rows
  *   index_folder.c   rows of folders, their     index_take.c     UIDs for what has none
- *                    directories                index_store.c    flags, keywords
- *   index_uid.c      facteur-uidvalidity        index_expunge.c  expunge, vanished
- *   index_file.c     file names                 index_append.c   append;   index_copy.c  copy, move
+ *                    directories
+ *   index_uid.c      facteur-uidvalidity        index_store.c    flags, keywords
+ *   index_file.c     file names                 index_expunge.c  expunge, vanished
+ *   index_letters.c  letters in them            index_append.c   append;   index_copy.c  copy, move
  *   index_names.c    names, behind the rows     index_arrive.c   deliveries that were announced
  *   index_read.c     rows and prepared texts    index_rows.c     message rows
  *   index_prepare.c  makes these texts
@@ -135,6 +136,8 @@ struct folder {
     bool adopting; /* UIDs are taken over from Dovecot */
     char *keywords[KEYWORDS_MAX];
     unsigned keyword_count;
+    unsigned named_from;
+    bool named; /* keywords from there on have names now: messages whose files had the letters before are to get them */
 
     int base; /* the folder's own directory, -1 while closed; the others too */
     int places[PLACES];
@@ -330,7 +333,7 @@ void index_doubt(struct folder *f); /* something may have been missed: to be loo
 bool dir_mark_read(int fd, struct dir_mark *ret);
 bool dir_mark_same(const struct dir_mark *a, const struct dir_mark *b);
 
-/* --- scans (index_sync.c, index_scan.c, index_take.c) --- */
+/* --- scans (index_sync.c, index_scan.c, index_take.c, index_letters.c) --- */
 
 /* As index_sync, but what it finds is told by a later call. Opens the folder. */
 int index_catch_up(struct index *x, struct folder *f, bool take_new, struct err *e) MUST_USE;
@@ -347,18 +350,16 @@ struct scan_item {
 };
 struct dovecot_uidlist;
 /* A look at a folder's directories, in slices: names are read, then compared with the rows; what has gone goes, then
- * what has come gets its UID and row. */
+ * what has come gets its UID and row, and last letters that got their names are taken note of. */
 struct index_scan {
-    enum { SCAN_READ, SCAN_MATCH, SCAN_GONE, SCAN_TAKE } phase;
+    enum { SCAN_READ, SCAN_MATCH, SCAN_GONE, SCAN_TAKE, SCAN_LETTERS } phase;
     bool places[PLACES]; /* which are looked at */
     bool must;           /* folder.must_scan was set when it began */
     bool again;          /* the second reading: what both have missed has gone */
     bool unsure;         /* a directory changed while it was read */
     bool keywords_read;
-    bool named; /* letters of keywords from named_from on got names by it */
     int64_t began_us, used_us;
     uint32_t believe_from; /* ",U=" from here on are believed without a row */
-    unsigned named_from;
     /* reading */
     void *dir; /* DIR of `place`, or NULL */
     int place;
@@ -380,19 +381,19 @@ struct index_scan {
     size_t new_count, new_cap, new_at;
     bool sorted;
     struct dovecot_uidlist *uidlist;
+    uint32_t letters_next; /* UID of the row whose letters are looked at next */
 };
 /* All messages have their UIDs, and their names tell them: what Dovecot has left is not asked any more. */
 int index_adopted(struct index *x, struct folder *f, struct err *e) MUST_USE;
-/* index_scan.c; the phase SCAN_TAKE is index_take.c's. */
 void index_scan_start(struct folder *f, const bool places[PLACES]);
 int index_scan_step(struct index *x, struct folder *f, bool take_new, struct err *e) MUST_USE; /* MORE, DONE */
 void index_scan_free(struct index_scan **scan);
+/* Its phases: a slice that began at `since`; MORE, DONE. */
+int index_letters_some(struct index *x, struct folder *f, int64_t since, struct err *e) MUST_USE;
 int index_take_some(struct index *x, struct folder *f, bool take_new, int64_t began_us, struct err *e) MUST_USE;
 /* The flags and keywords that letters say; those without a letter stay. */
 int index_letters(struct index *x, struct folder *f, struct slice info, struct mailbox_message *m,
                   struct err *e) MUST_USE;
-/* Keywords from `from` on have names now: messages whose files had their letters before get them. */
-int index_letters_named(struct index *x, struct folder *f, unsigned from, struct err *e) MUST_USE;
 bool index_file_there(const struct folder *f, int place, const char *name);
 
 /* --- what calls on messages share --- */

@@ -172,36 +172,6 @@ static void newcomer(struct index_scan *s, const struct scan_item *item)
     add_item(&s->newcomers, &s->new_count, &s->new_cap, item);
 }
 
-/* A letter that we have no name for may have got one from another program since. */
-static int keywords_again(struct index *x, struct folder *f, struct slice info, struct err *e)
-{
-    unsigned before = f->keyword_count;
-    bool unknown = false;
-
-    for (size_t i = 0; i < info.n; i++)
-        unknown = unknown || (info.p[i] >= 'a' && info.p[i] <= 'z' && (unsigned)(info.p[i] - 'a') >= before);
-    if (!unknown || f->scan->keywords_read)
-        return 0;
-    f->scan->keywords_read = true;
-    TRY(index_keywords_read(x, f, e));
-    if (f->keyword_count == before)
-        return 0;
-    f->scan->named = true;
-    f->scan->named_from = before;
-    index_keywords_changed(f);
-    return 0;
-}
-
-int index_letters(struct index *x, struct folder *f, struct slice info, struct mailbox_message *m, struct err *e)
-{
-    uint64_t in_name = ((uint64_t)1 << KEYWORDS_IN_NAME) - 1, keywords;
-
-    TRY(keywords_again(x, f, info, e));
-    file_name_read(info, f->keyword_count, &m->flags, &keywords);
-    m->keywords = (m->keywords & ~in_name) | keywords;
-    return 0;
-}
-
 /* The file has another name than the row says: where its letters differ from those that it had, they are the flags
  * now. (What the row says beside, and its name did not yet, stays.) */
 static int follow(struct index *x, struct folder *f, struct row *row, const struct scan_item *item, struct err *e)
@@ -452,8 +422,6 @@ static int finish(struct index *x, struct folder *f, struct err *e)
         TRY(index_begin(x, e));
         TRY(index_save(x, f, e));
     }
-    if (s->named)
-        TRY(index_letters_named(x, f, s->named_from, e));
     if (s->must)
         f->must_scan = false;
     f->scan_us = s->used_us;
@@ -478,9 +446,14 @@ static int step(struct index *x, struct folder *f, bool take_new, int64_t since,
     case SCAN_GONE:
         return gone_some(x, f, since, e);
     case SCAN_TAKE:
+        r = index_take_some(x, f, take_new, since, e);
+        if (r == DONE)
+            s->phase = SCAN_LETTERS;
+        return r;
+    case SCAN_LETTERS:
         break;
     }
-    return index_take_some(x, f, take_new, since, e);
+    return index_letters_some(x, f, since, e);
 }
 
 int index_scan_step(struct index *x, struct folder *f, bool take_new, struct err *e)
@@ -490,7 +463,7 @@ int index_scan_step(struct index *x, struct folder *f, bool take_new, struct err
     int r = DONE;
 
     while (r == DONE && !last && !index_slice_over(since)) {
-        last = f->scan->phase == SCAN_TAKE;
+        last = f->scan->phase == SCAN_LETTERS;
         r = step(x, f, take_new, since, e);
     }
     if (r < 0) {

@@ -10,51 +10,6 @@
 
 enum { STORE_ROWS = 128 };
 
-static int name_letters(struct index *x, struct folder *f, struct row *row, unsigned from, struct err *e)
-{
-    uint64_t in_name, known = ((uint64_t)1 << from) - 1;
-    struct file_name n;
-    uint8_t flags;
-
-    file_name_parse(slice_str(row->name), &n);
-    file_name_read(n.info, f->keyword_count, &flags, &in_name);
-    in_name &= ~known & ~row->message.keywords;
-    if (in_name == 0)
-        return 0;
-    row->message.keywords |= in_name;
-    row->message.modseq = index_next_modseq(x, f);
-    index_changed(f, &row->message);
-    return index_row_flags(x, f, row, e);
-}
-
-int index_letters_named(struct index *x, struct folder *f, unsigned from, struct err *e)
-{
-    struct row *rows;
-    uint32_t next = 1;
-    int n, r;
-
-    if (from >= KEYWORDS_IN_NAME)
-        return 0;
-    TRY(index_begin(x, e));
-    rows = mem_array(STORE_ROWS, sizeof *rows);
-    do {
-        n = index_rows(x, f, next, UID_MAX, rows, STORE_ROWS, e);
-        r = n < 0 ? n : 0;
-        for (int i = 0; i < n && r == 0; i++) {
-            next = rows[i].message.uid + 1;
-            r = name_letters(x, f, &rows[i], from, e);
-        }
-    } while (r == 0 && n == STORE_ROWS);
-    mem_free(rows);
-    if (r == 0)
-        r = index_save(x, f, e);
-    else
-        index_rollback(x);
-    if (r < 0)
-        index_unsay(f);
-    return r;
-}
-
 int index_rows_of(struct index *x, const struct folder *f, const struct ranges *uids, uint32_t *from, struct row *rows,
                   size_t room, struct err *e)
 {

@@ -180,6 +180,39 @@ static void letters_get_their_names_later(void **ctx)
     assert_string_equal(listed(), "1:8/1 2:8 3 4:0/1");
 }
 
+/* In slices: the lane is another's meanwhile. What one call says is what one transaction has done. */
+static void many_letters_get_their_names_later(void **ctx)
+{
+    enum { MANY = 20000 };
+    char name[64];
+    size_t most = 0, all = 0;
+    int r;
+
+    (void)ctx;
+    put("cur/1600000001.a.host:2,Sa", TEXT);
+    for (int i = 1; i < MANY; i++) {
+        (void)snprintf(name, sizeof name, "cur/1600000001.a%05d.host:2,Sa", i);
+        assert_int_equal(link(in_box("cur/1600000001.a.host:2,Sa"), in_box(name)), 0);
+    }
+    sync_and_load();
+    file_write(in_box("dovecot-keywords"), "0 work\n", 7);
+    put("cur/1600000004.d.host:2,a", TEXT);
+    do {
+        struct mailbox_changes c = { 0 };
+        struct err e = { 0 };
+
+        r = index_sync(box, inbox, true, &c, &e);
+        must(r, &e);
+        most = c.count > most ? c.count : most;
+        all += c.count;
+        apply(&c);
+    } while (r == MORE);
+    assert_int_equal(all, MANY + 1);
+    assert_true(most < all);
+    for (size_t i = 0; i < list.count; i++)
+        assert_int_equal(list.messages[i].keywords, 1);
+}
+
 static void a_removed_file_is_passed_over(void **ctx)
 {
     char name[256], path[300];
@@ -579,6 +612,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_is_seen_when_it_is_complete, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_that_changes_is_measured_again, setup, teardown),
         cmocka_unit_test_setup_teardown(letters_get_their_names_later, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_letters_get_their_names_later, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removed_file_is_passed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(recent_ones_may_stay_in_new, setup, teardown),
         cmocka_unit_test_setup_teardown(flags_stay_in_new, setup, teardown),
