@@ -9,9 +9,9 @@
  *
  * Files:
  *   index.c          open, close, damage        index_sync.c     what other programs did: when a scan is due
- *   index_db.c       schema, statements         index_scan.c     directory against rows
- *   index_folder.c   rows of folders, their     index_take.c     UIDs for what has none
- *                    directories
+ *   index_db.c       schema, statements         index_scan.c     a scan; reads directories
+ *   index_folder.c   rows of folders, their     index_match.c    directory against rows
+ *                    directories                index_take.c     UIDs for what has none
  *   index_uid.c      facteur-uidvalidity        index_store.c    flags, keywords
  *   index_file.c     file names                 index_expunge.c  expunge, vanished
  *   index_letters.c  letters in them            index_append.c   append;   index_copy.c  copy, move
@@ -333,7 +333,7 @@ void index_doubt(struct folder *f); /* something may have been missed: to be loo
 bool dir_mark_read(int fd, struct dir_mark *ret);
 bool dir_mark_same(const struct dir_mark *a, const struct dir_mark *b);
 
-/* --- scans (index_sync.c, index_scan.c, index_take.c, index_letters.c) --- */
+/* --- scans (index_sync.c, index_scan.c, index_match.c, index_take.c, index_letters.c) --- */
 
 /* As index_sync, but what it finds is told by a later call. Opens the folder. */
 int index_catch_up(struct index *x, struct folder *f, bool take_new, struct err *e) MUST_USE;
@@ -388,7 +388,10 @@ int index_adopted(struct index *x, struct folder *f, struct err *e) MUST_USE;
 void index_scan_start(struct folder *f, const bool places[PLACES]);
 int index_scan_step(struct index *x, struct folder *f, bool take_new, struct err *e) MUST_USE; /* MORE, DONE */
 void index_scan_free(struct index_scan **scan);
+void index_scan_add(struct scan_item **items, size_t *count, size_t *cap, const struct scan_item *item);
 /* Its phases: a slice that began at `since`; MORE, DONE. */
+void index_match_start(struct index_scan *s);
+int index_match_some(struct index *x, struct folder *f, bool take_new, struct err *e) MUST_USE;
 int index_letters_some(struct index *x, struct folder *f, int64_t since, struct err *e) MUST_USE;
 int index_take_some(struct index *x, struct folder *f, bool take_new, int64_t began_us, struct err *e) MUST_USE;
 /* The flags and keywords that letters say; those without a letter stay. */
