@@ -288,21 +288,28 @@ static void add_message(struct threads *t, const struct thread_message *m)
 }
 
 /* Step 3: what has no message goes; its children take its place, at the top only a single one. */
-static void prune(struct threads *t)
+static void prune_one(struct container *c, const struct container *root)
 {
-    for (size_t i = 0; i < t->used; i++) {
-        struct container *c = &t->all[i], *parent = c->parent, *child;
+    struct container *parent = c->parent, *child;
 
-        if (c->message != NULL || parent == NULL)
-            continue;
-        if (c->first != NULL && parent == &t->root && c->first->next != NULL)
-            continue;
-        unlink_child(c);
-        while ((child = c->first) != NULL) {
-            unlink_child(child);
-            link_child(parent, child);
-        }
+    if (c->message != NULL || (c->first != NULL && parent == root && c->first->next != NULL))
+        return;
+    unlink_child(c);
+    while ((child = c->first) != NULL) {
+        unlink_child(child);
+        link_child(parent, child);
     }
+}
+
+/* Children before their parents: one that loses its last child that way goes as well. */
+static void prune(struct threads *t, struct container **order)
+{
+    size_t n = 0;
+
+    for (struct container *c = next_in_tree(&t->root, &t->root); c != NULL; c = next_in_tree(c, &t->root))
+        order[n++] = c;
+    while (n-- > 0)
+        prune_one(order[n], &t->root);
 }
 
 static const struct thread_message *speaker(const struct container *c)
@@ -375,7 +382,7 @@ static int write_references(const struct thread_message *messages, size_t count,
     for (size_t i = t->used; i-- > 0;)
         if (t->all[i].parent == NULL)
             link_child(&t->root, &t->all[i]);
-    prune(t);
+    prune(t, order);
     sort_tree(&t->root, scratch, order);
     gather_subjects(t, scratch);
     sort_tree(&t->root, scratch, order);

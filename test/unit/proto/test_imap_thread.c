@@ -56,6 +56,28 @@ static void test_missing_parents(void **state)
     expect(m, 3, THREAD_REFERENCES, "((1)(2))(3)");
 }
 
+static void test_missing_parents_whose_children_go_elsewhere(void **state)
+{
+    /* <a> had <b> and <c> below it, and these 3 and 4, until 3 and 4 told of other parents. */
+    struct thread_message both[] = {
+        message(1, 10, "1", false, "<1>", "<a> <b> <3>"),
+        message(2, 20, "2", false, "<2>", "<a> <c> <4>"),
+        message(3, 30, "3", false, "<3>", "<x>"),
+        message(4, 40, "4", false, "<4>", "<y>"),
+    };
+    /* Here 2 stays, alone below <a>: a thread as if <a> had never been. */
+    struct thread_message one[] = {
+        message(1, 10, "1", false, "<1>", "<a> <b> <3>"),
+        message(2, 20, "2", false, "<2>", "<a>"),
+        message(3, 30, "3", false, "<3>", "<x>"),
+        message(4, 40, "2", true, "<4>", ""),
+    };
+
+    (void)state;
+    expect(both, 4, THREAD_REFERENCES, "(3 1)(4 2)");
+    expect(one, 4, THREAD_REFERENCES, "(2 4)(3 1)");
+}
+
 static void test_loops_and_doubles(void **state)
 {
     struct thread_message m[] = {
@@ -143,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_missing_parents),
+        cmocka_unit_test(test_missing_parents_whose_children_go_elsewhere),
         cmocka_unit_test(test_loops_and_doubles),
         cmocka_unit_test(test_subjects_join),
         cmocka_unit_test(test_ordered_subject),
