@@ -205,23 +205,35 @@ static int add_partial(struct search_job *j)
     return r < 0 ? r : buf_addc(&j->answer, ')');
 }
 
-/* RFC 4731 2.1: of MIN and MAX alone, MODSEQ and the saved result are those of the messages that are told of. */
-static int keep_told(struct search_job *j)
+/* Those that MIN, MAX and PARTIAL tell of. */
+static int add_told(const struct search_job *j, struct ranges *ret)
 {
-    unsigned told = j->search.returns & (RETURN_MIN | RETURN_MAX);
-    struct ranges ends = { 0 };
+    unsigned returns = j->search.returns;
     uint32_t first, last;
 
-    if (told == 0 || (j->search.returns & (RETURN_ALL | RETURN_COUNT | RETURN_PARTIAL)) != 0 || j->found.count == 0)
-        return 0;
     first_and_last(&j->found, &first, &last);
-    if ((told & RETURN_MIN) != 0)
-        TRY(ranges_add(&ends, first, first));
-    if ((told & RETURN_MAX) != 0)
-        TRY(ranges_add(&ends, last, last));
+    if ((returns & RETURN_MIN) != 0)
+        TRY(ranges_add(ret, first, first));
+    if ((returns & RETURN_MAX) != 0)
+        TRY(ranges_add(ret, last, last));
+    return (returns & RETURN_PARTIAL) != 0 ? cut_partial(&j->found, j->search.partial_from, j->search.partial_to, ret)
+                                           : 0;
+}
+
+/* RFC 4731 2.1, 9394 3.2: without ALL and COUNT, MODSEQ and the saved result are those of the messages that are told
+ * of. */
+static int keep_told(struct search_job *j)
+{
+    unsigned told = j->search.returns & (RETURN_MIN | RETURN_MAX | RETURN_PARTIAL);
+    struct ranges some = { 0 };
+    int r;
+
+    if (told == 0 || (j->search.returns & (RETURN_ALL | RETURN_COUNT)) != 0 || j->found.count == 0)
+        return 0;
+    r = add_told(j, &some);
     ranges_clear(&j->found);
-    j->found = ends;
-    return 0;
+    j->found = some;
+    return r;
 }
 
 static int write_esearch(struct search_job *j)

@@ -132,6 +132,11 @@ def test_extended_answers(t):
              ("UID SEARCH RETURN (PARTIAL 100:200) ALL", "OK", r"PARTIAL \(100:200 NIL\)"),
              ("UID SEARCH RETURN (PARTIAL 0:1) ALL", "BAD"), ("UID SEARCH RETURN (PARTIAL 1:-1) ALL", "BAD"),
              ("UID SEARCH RETURN (PARTIAL 1:2 ALL) ALL", "BAD"),
+             ("UID SEARCH RETURN (SAVE PARTIAL 2:3) ALL", "OK", r"PARTIAL \(2:3 2,4\)"), ("SEARCH $", "OK", "SEARCH 2 3$"),
+             ("UID SEARCH RETURN (SAVE PARTIAL 2:2 MAX) ALL", "OK", "MAX 5"), ("SEARCH $", "OK", "SEARCH 2 4$"),
+             ("SEARCH RETURN (SAVE PARTIAL -2:-2 MIN MAX) ALL", "OK"), ("SEARCH $", "OK", "SEARCH 1 3 4$"),
+             ("SEARCH RETURN (SAVE PARTIAL 2:2 COUNT) ALL", "OK", "COUNT 4"), ("SEARCH $", "OK", "SEARCH 1 2 3 4$"),
+             ("SEARCH RETURN (SAVE PARTIAL 9:10) ALL", "OK", "9:10 NIL"), ("SEARCH $", "OK", "SEARCH$"),
              ("UID FETCH 1:* (UID FLAGS) (PARTIAL 1:2)", "OK", "UID 1", "UID 2", "!UID 4"),
              ("UID FETCH 1:* (UID) (PARTIAL -1:-1)", "OK", "UID 5", "!UID 4"))
 
