@@ -261,7 +261,10 @@ static void write_attributes(const struct list_job *j, const struct listed *l, s
     }
     if (!e->exists)
         add_attribute(out, &space, j->list.extended || j->rev2 ? "\\NonExistent" : "\\Noselect");
-    add_attribute(out, &space, e->has_children ? "\\HasChildren" : "\\HasNoChildren");
+    if (e->has_children)
+        add_attribute(out, &space, "\\HasChildren");
+    else if (e->exists || !l->subscribed_below)
+        add_attribute(out, &space, "\\HasNoChildren");
     if (e->subscribed && (o & (LIST_SUBSCRIBED | LIST_RETURN_SUBSCRIBED)) != 0)
         add_attribute(out, &space, "\\Subscribed");
     if (e->special != SPECIAL_NONE)

@@ -34,6 +34,15 @@ static struct index_entry *entry_of(struct list *l, struct slice name)
     return entry;
 }
 
+/* RFC 3501 6.3.9: the levels above a subscribed name are listed, folders or not. */
+static void add_subscribed(struct list *l, struct slice name)
+{
+    entry_of(l, name)->subscribed = true;
+    for (size_t i = name.n; i-- > 0;)
+        if (name.p[i] == '/')
+            (void)entry_of(l, slice_head(name, i));
+}
+
 /* The levels above a folder have children, and are listed even if they are no folders themselves. */
 static void add_parents(struct list *l, struct slice name)
 {
@@ -102,7 +111,7 @@ static int make_list(struct index *x, struct list *l, struct err *e)
     }
     for (size_t i = 0; i < s.count; i++) {
         if (s.items[i].name != NULL)
-            entry_of(l, slice_str(s.items[i].name))->subscribed = true;
+            add_subscribed(l, slice_str(s.items[i].name));
     }
     subscriptions_clear(&s);
     sort(l);

@@ -224,6 +224,12 @@ def test_lists(t):
               r"^\* STATUS \"?INBOX\"? \(MESSAGES 0 UIDNEXT 1 SIZE 0\)",
               r"^\* STATUS \"?Sent\"? \("), ('LIST "" "%" RETURN (NONSENSE)', "BAD"), ('LIST () "" () ', "BAD"),
              ('LIST (SUBSCRIBED) "" "*" RETURN (STATUS (MESSAGES))', "OK", "!STATUS \"?gone"))
+        # RFC 3501 section 6.3.9: "%" tells of what is above a subscribed name, also when neither exists
+        talk(c, ("SUBSCRIBE lost/one", "OK"), ('LSUB "" "%"', "OK", r'^\* LSUB \(\\Noselect\) "/" lost$'),
+             ('LIST (SUBSCRIBED RECURSIVEMATCH) "" "%"', "OK",
+              r'^\* LIST \(\\NonExistent\) "/" lost \("CHILDINFO" \("SUBSCRIBED"\)\)$'),
+             ('LIST (SUBSCRIBED) "" "%"', "OK", "!lost"), ('LIST "" "*"', "OK", "!lost"), ('LSUB "" "*"', "OK", '!lost$'),
+             ("UNSUBSCRIBE lost/one", "OK"), ('LSUB "" "%"', "OK", "!lost"))
         talk(c, ("UNSUBSCRIBE gone", "OK"), ("UNSUBSCRIBE gone", "OK"), ('LSUB "" gone', "OK", "!LSUB \\("),
              ("SUBSCRIBE ..", "NO|BAD"[:2]))
     assert "a/b" in open(os.path.join(s.maildir(), "subscriptions")).read().replace("\t", "/")

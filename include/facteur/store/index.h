@@ -113,7 +113,7 @@ int index_subscribe(struct index *x, struct slice name, bool on, struct err *e) 
 
 struct index_entry {
     struct slice name;
-    bool exists; /* false: only its children, or only its subscription */
+    bool exists; /* false: only its children, its subscription, or one below it */
     bool subscribed, has_children;
     enum index_special special;
     uint32_t folder; /* id; 0 when it does not exist */

@@ -394,7 +394,7 @@ static void test_subscribe(void **ctx)
     assert_int_equal(index_subscribe(box, SLICE_LIT("bad//name"), true, NULL), -EINVAL);
     assert_int_equal(index_subscribe(box, SLICE_LIT("Inbox"), false, NULL), 0);
     assert_int_equal(index_subscribe(box, SLICE_LIT("never"), false, NULL), 0);
-    lists("INBOX\nArchive+\\Archive\nDrafts+\\Drafts\nJunk+\\Junk\nSent+\\Sent\nTrash+\\Trash\nnot/there!+\n");
+    lists("INBOX\nArchive+\\Archive\nDrafts+\\Drafts\nJunk+\\Junk\nSent+\\Sent\nTrash+\\Trash\nnot!\nnot/there!+\n");
 }
 
 static void test_status(void **ctx)
