@@ -286,7 +286,8 @@ static int write_sorted(struct search_job *j)
         sort_messages(j->threads, j->thread_count, j->search.sort, j->search.sort_count);
     for (size_t i = 0; !thread && i < j->thread_count; i++)
         TRY(add_number(j, j->threads[i].number));
-    TRY(add_modseq(j));
+    if (!thread) /* RFC 7162 section 7 has it for SEARCH and SORT */
+        TRY(add_modseq(j));
     return buf_adds(&j->answer, "\r\n");
 }
 

@@ -170,6 +170,8 @@ def test_thread(t):
              ("UID THREAD REFERENCES UTF-8 2:5", "OK", r"^\* THREAD \(2 4\)\(3\)\(5\)$"),
              ("THREAD ORDEREDSUBJECT UTF-8 ALL", "OK", r"^\* THREAD \(1 2\)\(3\)\(4\)\(5\)$"),
              ("THREAD REFERENCES UTF-8 KEYWORD none", "OK", r"^\* THREAD$"),
+             ("THREAD REFERENCES UTF-8 MODSEQ 1", "OK", r"^\* THREAD \(1 2 4\)\(3\)\(5\)$"),
+             ("SORT (ARRIVAL) UTF-8 MODSEQ 1", "OK", r"^\* SORT 1 2 3 4 5 \(MODSEQ \d+\)$"),
              ("THREAD REFERENCES KLINGON ALL", "NO", "BADCHARSET"))
         c.do("SELECT Sent")
         for n in range(120):  # a long chain does not nest without end
