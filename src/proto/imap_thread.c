@@ -280,11 +280,10 @@ static void add_message(struct threads *t, const struct thread_message *m)
             link_child(before, c);
         before = c;
     }
-    if (before == NULL || is_above(own, before))
-        return;
-    if (own->parent != NULL)
+    if (own->parent != NULL) /* what others said of it; without references it has no parent */
         unlink_child(own);
-    link_child(before, own);
+    if (before != NULL && !is_above(own, before))
+        link_child(before, own);
 }
 
 /* Step 3: what has no message goes; its children take its place, at the top only a single one. */

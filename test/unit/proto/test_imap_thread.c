@@ -78,6 +78,19 @@ static void test_missing_parents_whose_children_go_elsewhere(void **state)
     expect(one, 4, THREAD_REFERENCES, "(2 4)(3 1)");
 }
 
+/* RFC 5256, REFERENCES step 1 B: a message knows better than others whom it answers, also that it answers nobody. */
+static void test_own_references_win(void **state)
+{
+    struct thread_message m[] = {
+        message(1, 10, "a", false, "<1>", ""),
+        message(2, 30, "c", false, "<3>", "<1> <2>"),
+        message(3, 20, "b", false, "<2>", ""),
+    };
+
+    (void)state;
+    expect(m, 3, THREAD_REFERENCES, "(1)(3 2)");
+}
+
 static void test_loops_and_doubles(void **state)
 {
     struct thread_message m[] = {
@@ -166,6 +179,7 @@ int main(void)
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_missing_parents),
         cmocka_unit_test(test_missing_parents_whose_children_go_elsewhere),
+        cmocka_unit_test(test_own_references_win),
         cmocka_unit_test(test_loops_and_doubles),
         cmocka_unit_test(test_subjects_join),
         cmocka_unit_test(test_ordered_subject),
