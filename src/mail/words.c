@@ -149,17 +149,21 @@ static int decode(struct decoder *d, struct slice value)
     return flush(d);
 }
 
-/* Makes one line of what was added: line ends of folds fall away, others and NULs become spaces. */
+/* Makes one line of what was added: a run of white space (a fold is one) or NULs becomes a space, as in ENVELOPE; a
+ * line end at the end falls away. */
 static void flatten(struct buf *b, size_t start)
 {
     size_t to = start;
 
+    while (b->n > start && (b->p[b->n - 1] == '\r' || b->p[b->n - 1] == '\n'))
+        b->n--;
     for (size_t i = start; i < b->n; i++) {
-        char c = b->p[i], next = i + 1 < b->n ? b->p[i + 1] : ' ';
+        bool space = is_blank(b->p[i]) || b->p[i] == '\0';
 
-        if ((c == '\r' || c == '\n') && is_blank(next))
-            continue;
-        b->p[to++] = c == '\r' || c == '\n' || c == '\0' ? ' ' : c;
+        if (!space)
+            b->p[to++] = b->p[i];
+        else if (to == start || b->p[to - 1] != ' ')
+            b->p[to++] = ' ';
     }
     b->n = to;
 }

@@ -67,6 +67,21 @@ static struct slice folded(struct slice text, struct arena *a)
     return copy;
 }
 
+/* As header texts are compared: a run of white space is one space (mail/words). */
+static struct slice squeezed(struct slice text, struct arena *a)
+{
+    char *copy = arena_zero(a, text.n);
+    size_t n = 0;
+
+    for (size_t i = 0; i < text.n; i++) {
+        char c = memchr(" \t\r\n", text.p[i], 4) != NULL ? ' ' : text.p[i];
+
+        if (c != ' ' || n == 0 || copy[n - 1] != ' ')
+            copy[n++] = c;
+    }
+    return slice_make(copy, n);
+}
+
 static int compile_set(const struct imap_key *from, const struct search_scope *scope, struct search_key *k)
 {
     switch (k->kind) {
@@ -97,6 +112,8 @@ static void compile_values(const struct imap_key *from, const struct search_scop
         k->text = slice_str(arena_str(a, from->text));
     } else if (from->text.n > 0) {
         k->text = folded(from->text, a);
+        if (k->kind == KEY_HEADER)
+            k->text = squeezed(k->text, a);
     }
 }
 

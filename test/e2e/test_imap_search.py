@@ -244,6 +244,22 @@ def test_charsets(t):
         assert c.do(b"SEARCH CHARSET ISO-8859-1 TEXT " + literal(b"\xe4")).untagged == [b"* SEARCH"]
 
 
+def test_folded_fields(t):
+    """White space is found as ENVELOPE shows it, whatever a field was folded with; a body's is as it is."""
+    s = server(t)
+    with client(s, select="INBOX") as c:
+        c.append("INBOX", b"Subject: hello\r\n\tfolded   world\r\nX-Own: =?utf-8?q?one?=\r\n\t=?utf-8?q?_two?=\r\n \tthree\r\n\r\n"
+                          b"body\r\n\tof  it\r\n")
+        assert c.do("FETCH 1 ENVELOPE").find(rb'"hello folded world"')
+        for _ in range(2):
+            for key, want in (('SUBJECT "hello folded world"', "1"), ('SUBJECT "folded   world"', "1"),
+                              ('SUBJECT "hello\tfolded"', "1"), ('TEXT "hello folded"', "1"), ('SUBJECT "hellofolded"', ""),
+                              ('HEADER X-Own "one two three"', "1"), ('SUBJECT " "', "1"), ('BODY "of  it"', "1"),
+                              ('BODY "of it"', "")):
+                assert found(c, key) == want, (key, found(c, key))
+            wait_until("the index", lambda: found(c, 'BODY "of  it"') == "1")
+
+
 def test_sent_as_it_is_written(t):
     """SENTON and its like go by the date in the Date field, whatever its time and zone (RFC 9051 section 6.4.4)."""
     s = server(t)

@@ -10,7 +10,7 @@
 
 #include "facteur/base/buf.h"
 
-/* An unfolded or folded header value to UTF-8 on one line. 0 or -ENOBUFS. */
+/* An unfolded or folded header value to UTF-8 on one line, with single spaces. 0 or -ENOBUFS. */
 int words_decode(struct slice value, struct buf *out) MUST_USE;
 
 /* The base subject of a decoded subject, case-folded; *ret_reply says whether it was a reply or a forward (RFC 5256

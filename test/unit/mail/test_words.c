@@ -81,7 +81,8 @@ static void broken_words_stay(void **state)
 static void the_result_is_one_line_of_utf8(void **state)
 {
     (void)state;
-    assert_words("a\r\n b\n\tc\r\n", "a b\tc");
+    assert_words("a\r\n b\n\tc\r\n", "a b c");
+    assert_words("a  b \r\n \t =?utf-8?q?c__d?=", "a b c d");
     assert_words("a\nb", "a b");
     assert_words("=?utf-8?q?a=0D=0Ab=00c?=", "a b c");
     assert_words("\xfc", "\xc3\xbc");
