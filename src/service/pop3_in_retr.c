@@ -98,9 +98,10 @@ static void retr_done(void *owner, struct account_job *aj)
     struct pop3_session *s = owner;
     struct retr_job *j = LIST_ENTRY(aj, struct retr_job, aj);
 
+    if (aj->code < 0 && (j->begun || aj->code != -ENOENT))
+        LOG(ERROR, "message-unreadable", kv_str("session", s->peer.client.session),
+            kv_str("user", s->peer.client.user->name), kv_num("uid", j->uid), kv_str("reason", aj->err.text));
     if (aj->code < 0 && j->begun) { /* half a message cannot be taken back */
-        LOG(ERROR, "message-unreadable", kv_str("session", s->peer.client.session), kv_num("uid", j->uid),
-            kv_str("reason", aj->err.text));
         stream_close(s->peer.stream);
         return;
     }

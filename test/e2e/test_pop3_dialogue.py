@@ -221,6 +221,19 @@ def test_gone_meanwhile(t):
         assert i.do("FETCH 1:* FLAGS")
 
 
+def test_unreadable(t):
+    """A file that cannot be read is refused for now, and the log says so and why."""
+    s = server(t)
+    fill(s, 2)
+    for part in ("cur", "new"):
+        for name in os.listdir(os.path.join(s.maildir(), part)):
+            if re.search(r",U=1\b", name):
+                os.chmod(os.path.join(s.maildir(), part, name), 0)
+    c = pop(s).login()
+    c.talk(("RETR 1", "-ERR [SYS/TEMP]"), ("TOP 1 0", "-ERR [SYS/TEMP]"), ("RETR 2", "+OK"))
+    s.wait_log(r"level=error event=message-unreadable session=\S+ user=%s uid=1 reason=\S" % ANNA)
+
+
 def test_uidl(t):
     """Stable in all formats, unique, of 1 to 70 printable characters; and the one of Dovecot is like Dovecot's."""
     for form in ("validity.uid", "dovecot", "uid", "name"):
