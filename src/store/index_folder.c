@@ -282,7 +282,9 @@ int index_keywords_read(struct index *x, struct folder *f, struct err *e)
     int r;
     sqlite3_stmt *s;
 
-    TRY(keywords_read(f->base, &in_file, e));
+    r = keywords_read(f->base, &in_file, e);
+    if (r < 0)
+        return err_set(e, r, "read dovecot-keywords of %s, folder %s: %s", x->user, f->name, err_text(r));
     keywords_free(f);
     for (unsigned i = 0; i < in_file.count; i++)
         f->keywords[i] = mem_str(in_file.names[i]);

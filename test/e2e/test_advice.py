@@ -169,3 +169,12 @@ def test_a_mailbox_of_somebody_else(t):
     assert done.returncode != 0 and "Permission denied (%s: all in it must belong to facteur's user" % s.maildir() in \
         done.stderr, done
     give(os.path.join(s.maildir(), "cur"))
+    s.run("mailbox", "list", "anna")
+    s.stop()
+    keywords = os.path.join(s.maildir(), "dovecot-keywords")
+    with open(keywords, "w", encoding="utf-8") as out:
+        out.write("0 work\n")
+    os.chmod(keywords, 0)
+    s.start()
+    done = s.run("mailbox", "list", "anna", check=False)
+    assert "read dovecot-keywords of anna@example.org, folder INBOX: Permission denied" in done.stderr, done
