@@ -67,7 +67,7 @@ static struct slice folded(struct slice text, struct arena *a)
     return copy;
 }
 
-/* As header texts are compared: a run of white space is one space (mail/words). */
+/* As texts of header fields are compared: a run of white space is one space (mail/words). */
 static struct slice squeezed(struct slice text, struct arena *a)
 {
     char *copy = arena_zero(a, text.n);
@@ -112,8 +112,7 @@ static void compile_values(const struct imap_key *from, const struct search_scop
         k->text = slice_str(arena_str(a, from->text));
     } else if (from->text.n > 0) {
         k->text = folded(from->text, a);
-        if (k->kind == KEY_HEADER)
-            k->text = squeezed(k->text, a);
+        k->spaced = squeezed(k->text, a);
     }
 }
 
@@ -186,7 +185,9 @@ static int narrow_key(struct search_key *k, struct index *x, uint32_t folder, st
         TRY(narrow_key(k->first, x, folder, e));
         if (k->cost < COST_HEADER || k->first != NULL || k->text.n == 0)
             continue;
-        r = search_candidates(x, folder, fields[k->kind], k->text, &k->maybe, e);
+        if (k->kind != KEY_HEADER && !slice_eq(k->spaced, k->text)) /* it would be two things to look for */
+            continue;
+        r = search_candidates(x, folder, fields[k->kind], k->spaced, &k->maybe, e);
         if (r < 0 && r != -ENOTSUP)
             return r;
         k->narrowed = r == 0;
@@ -285,7 +286,7 @@ static int take(void *to, enum text_kind kind, bool nested, struct slice name, s
         return -ENOBUFS;
     if (charset_fold(utf8, &f->text) < 0)
         return -ENOBUFS;
-    f->found = has(buf_slice(&f->text), k->text);
+    f->found = has(buf_slice(&f->text), kind == TEXT_HEADER ? k->spaced : k->text);
     if (kind == TEXT_HEADER)
         buf_reset(&f->text);
     return f->found;

@@ -21,6 +21,7 @@ struct search_key {
     uint64_t number;
     int64_t day;
     struct slice field, text; /* text: folded */
+    struct slice spaced;      /* text as it is in header fields: with single spaces */
     unsigned cost;
     bool narrowed; /* only `maybe` can have the text */
     struct ranges maybe;

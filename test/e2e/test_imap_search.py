@@ -254,6 +254,7 @@ def test_folded_fields(t):
         for _ in range(2):
             for key, want in (('SUBJECT "hello folded world"', "1"), ('SUBJECT "folded   world"', "1"),
                               ('SUBJECT "hello\tfolded"', "1"), ('TEXT "hello folded"', "1"), ('SUBJECT "hellofolded"', ""),
+                              ('TEXT "folded   world"', "1"), ('TEXT "of  it"', "1"), ('TEXT "of it"', ""),
                               ('HEADER X-Own "one two three"', "1"), ('SUBJECT " "', "1"), ('BODY "of  it"', "1"),
                               ('BODY "of it"', "")):
                 assert found(c, key) == want, (key, found(c, key))
