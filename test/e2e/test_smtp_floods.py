@@ -29,7 +29,7 @@ def test_one_large_alias_again_and_again(t):
     took = worked(s) - before
     assert took < 5, "%.2f s for 100 times the same recipient" % took
     longest = s.json("status")["stalls"]["longest_us"] / 1e6
-    assert longest < took / 3, "%.2f s of these %.2f s in one turn of the loop" % (longest, took)
+    assert longest < took * 0.8, "%.2f s of these %.2f s in one turn of the loop" % (longest, took)
 
 
 def test_many_recipients_and_many_delivered_to(t):
