@@ -99,7 +99,7 @@ static void run_costly(struct loop *loop)
     const uint64_t until = uv_hrtime() + (uint64_t)COSTLY_US * 1000;
     struct link *l;
 
-    while ((l = list_pop(&loop->costly)) != NULL) {
+    for (int i = 0; i < COSTLY_CALLS && (l = list_pop(&loop->costly)) != NULL; i++) {
         struct deferred *d = LIST_ENTRY(l, struct deferred, link);
 
         d->fn(d);

@@ -15,7 +15,9 @@ enum {
     LOOP_INPUT = 64 * 1024, /* one read */
     LOOP_PLAIN = 16 * 1024, /* one TLS record's content at most */
     STALL_US = 50 * 1000,
-    COSTLY_US = 10 * 1000 /* of a turn, for what loop_defer_costly was given */
+    COSTLY_US = 10 * 1000, /* of a turn, for what loop_defer_costly was given */
+    COSTLY_CALLS = 256,    /* in a turn, of these */
+    INPUT_US = 10 * 1000   /* of a turn, for what streams receive; what comes later stands in line */
 };
 
 /* Waits that every stream may have, each of one length: so each list is in order of expiry, one timer serves all, and a
@@ -57,9 +59,16 @@ struct flushable {
 void loop_wait_begin(struct loop *loop, enum loop_wait kind, struct waiter *w, void (*expired)(struct waiter *));
 void loop_wait_end(struct waiter *w); /* fine when not waiting */
 
-/* Like loop_defer, for work that takes milliseconds of the processor: of it a turn does as much as fits in COSTLY_US, but
- * one at least, and what everybody else waits for goes first. loop_defer_cancel takes it back. */
+/* Like loop_defer, for work that takes milliseconds of the processor, or comes from thousands at once: of it a turn does as
+ * much as fits in COSTLY_US and COSTLY_CALLS, but one at least, and what everybody else waits for goes first.
+ * loop_defer_cancel takes it back. */
 void loop_defer_costly(struct loop *loop, struct deferred *d, void (*fn)(struct deferred *));
+
+/* Whether this turn has had its share of input. Goes by the last loop_note, so it costs nothing. */
+static inline bool loop_input_is_over(const struct loop *loop)
+{
+    return loop->turn_began != 0 && loop->note_began - loop->turn_began > (uint64_t)INPUT_US * 1000;
+}
 
 /* Queues f for the end of the turn; fine when queued. */
 static inline void loop_dirty(struct loop *loop, struct flushable *f)

@@ -45,12 +45,20 @@ int stream_fd(const struct stream *s)
 
 /* ---- what waits for the next turn ---- */
 
+/* May what comes now be read? In a handshake it may, also for an owner that has paused, but for one flight at a time. */
+static bool takes_input(const struct stream *s)
+{
+    return stream_in_handshake(s) ? s->unread.n == 0 : !s->paused;
+}
+
 static void on_later(struct deferred *d)
 {
     struct stream *s = LIST_ENTRY(d, struct stream, later);
     unsigned bits = s->pending;
 
     s->pending = 0;
+    if ((bits & LATER_READ) != 0 && (s->state != STREAM_OPEN || takes_input(s)))
+        stream_read_on(s);
     if ((bits & LATER_CONNECT) != 0 && s->state == STREAM_CONNECTING)
         s->ev->on_connect(s->owner, s->status);
     if ((bits & LATER_TLS_FAILED) != 0 && stream_live(s))
@@ -66,7 +74,7 @@ static void on_later(struct deferred *d)
 void stream_later(struct stream *s, unsigned bits)
 {
     s->pending |= bits;
-    if (stream_in_handshake(s))
+    if (stream_in_handshake(s) || bits == LATER_READ)
         loop_defer_costly(s->loop, &s->later, on_later);
     else
         loop_defer(s->loop, &s->later, on_later);
@@ -74,20 +82,15 @@ void stream_later(struct stream *s, unsigned bits)
 
 /* ---- input ---- */
 
-/* May what comes now be read? In a handshake it may, also for an owner that has paused, but for one flight at a time. */
-static bool takes_input(const struct stream *s)
-{
-    return stream_in_handshake(s) ? s->unread.n == 0 : !s->paused;
-}
-
 /* A paused stream is not stopped at once, which would cost two system calls for each command that has to wait. Only
- * when something arrives meanwhile is libuv told that there is no room (no read is made then), and reading stops. */
+ * when something arrives meanwhile is libuv told that there is no room (no read is made then), and reading stops. So it
+ * does for the rest of a turn that has been long enough: thousands of peers that speak or leave at once stand in line. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     const struct stream *s = handle->data;
 
     (void)suggested;
-    if (s->state == STREAM_OPEN && !takes_input(s))
+    if ((s->state == STREAM_OPEN && !takes_input(s)) || loop_input_is_over(s->loop))
         *buf = uv_buf_init(NULL, 0);
     else
         *buf = uv_buf_init(s->loop->input, sizeof s->loop->input);
@@ -104,10 +107,14 @@ static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *buf)
 {
     struct stream *s = handle->data;
 
-    loop_note(s->loop, "read");
     if (n == UV_ENOBUFS) {
         stream_read_off(s);
-    } else if (n < 0) {
+        if (s->state != STREAM_OPEN || takes_input(s))
+            stream_later(s, LATER_READ);
+        return;
+    }
+    loop_note(s->loop, "read");
+    if (n < 0) {
         stream_ended(s, n == UV_EOF ? 0 : (int)n);
     } else if (n > 0 && s->state == STREAM_OPEN) {
         if (stream_in_handshake(s))

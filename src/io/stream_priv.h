@@ -27,7 +27,8 @@ enum {
     LATER_INPUT = 2,   /* there is input that was kept back */
     LATER_DRAIN = 4,
     LATER_END = 8,
-    LATER_TLS_FAILED = 16
+    LATER_TLS_FAILED = 16,
+    LATER_READ = 32 /* the turn was over when something came */
 };
 
 struct stream {

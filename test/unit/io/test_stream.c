@@ -183,6 +183,44 @@ static void pause_inside(struct end *e)
     stream_pause(e->s);
 }
 
+static int worked_on; /* streams, in this turn */
+
+static void work(struct end *e)
+{
+    int64_t until = clock_mono_us() + INPUT_US / 4;
+
+    (void)e;
+    worked_on++;
+    while (clock_mono_us() < until)
+        ;
+}
+
+static void many_that_speak_at_once_share_several_turns(void **state)
+{
+    enum { PEERS = 40 };
+    struct pump *p = *state;
+    struct wire w[PEERS] = { 0 };
+    int all = 0;
+
+    for (int i = 0; i < PEERS; i++) {
+        wire_open(p, &w[i]);
+        w[i].server.on_bytes = work;
+    }
+    for (int i = 0; i < PEERS; i++)
+        assert_true(write(stream_fd(w[i].client.s), "NOOP\r\n", 6) == 6); /* with the kernel before the loop looks */
+    while (all < PEERS) {
+        assert_false(p->late);
+        worked_on = 0;
+        loop_run_once(p->loop);
+        assert_true(worked_on <= 6); /* the first, four more until the time is over, and one that began before */
+        all += worked_on;
+    }
+    for (int i = 0; i < PEERS; i++) {
+        assert_int_equal(w[i].server.bytes_calls, 1);
+        wire_shut(p, &w[i]);
+    }
+}
+
 static void input_given_back_comes_again_in_order(void **state)
 {
     struct pump *p = *state;
@@ -346,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_peer_that_does_not_read_stops_the_writer, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(a_writer_that_does_not_stop_is_ended, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(a_paused_stream_hears_nothing, pump_open, pump_shut),
+        cmocka_unit_test_setup_teardown(many_that_speak_at_once_share_several_turns, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(input_given_back_comes_again_in_order, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(close_in_a_callback_is_the_last_word, pump_open, pump_shut),
         cmocka_unit_test_setup_teardown(close_with_output_under_way_is_clean, pump_open, pump_shut),
