@@ -75,7 +75,7 @@ int cli_run_mailbox_quota(struct cli *c)
         cli_format_size(most, quota);
         fprintf(c->out, "%s in %llu messages", used, (unsigned long long)number_of(answer, "messages"));
         if (most > 0)
-            fprintf(c->out, " of %s (%llu %%)\n", quota, (unsigned long long)(octets / (most / 100 + 1)));
+            fprintf(c->out, " of %s (%d %%)\n", quota, (int)((double)octets * 100 / (double)most));
         else
             fputs(", no quota\n", c->out);
     }

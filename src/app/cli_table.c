@@ -43,7 +43,7 @@ static const struct cli_command commands[] = {
     { "status", "", 0, 0, "Show what the running server is doing", NULL, json, cli_run_status, CLI_SERVER },
     { "user add", "NAME", 1, 1, "Add a user to the users file, with a password",
       "NAME is an address of one of the server's domains; a bare name gets default_domain. The password is asked for\n"
-      "twice, or read from standard input. The Maildir is made, and a running server is told.",
+      "twice, or read from standard input with --password-stdin. The Maildir is made, and a running server is told.",
       new_password_options, cli_run_user_add, CLI_TELLS },
     { "user passwd", "NAME", 1, 1, "Change the password of a user of the users file", NULL, new_password_options,
       cli_run_user_passwd, CLI_TELLS },

@@ -289,6 +289,8 @@ def test_quotas(t):
     with client(s) as c:  # full, and not above it
         c.append("INBOX", b"Subject: x\r\n\r\n" + b"x" * (1500 - 13 - 1) + b"\r\n")
         talk(c, ('GETQUOTA ""', "OK", r"\(STORAGE 2 2\)"))
+        text = s.run("mailbox", "quota", ANNA).stdout
+        assert "(99 %)" in text, text  # 1,499 octets: lines end in LF
     s = server(t, {"users": {ANNA: {"quota": "20 KiB"}}})
     with client(s) as c:
         talk(c, ("GETQUOTAROOT INBOX", "OK", r'^\* QUOTAROOT "?INBOX"? ""$', r'^\* QUOTA "" \(STORAGE 0 20\)$'),
