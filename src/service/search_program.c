@@ -74,8 +74,10 @@ static struct slice squeezed(struct slice text, struct arena *a)
     size_t n = 0;
 
     for (size_t i = 0; i < text.n; i++) {
-        char c = memchr(" \t\r\n", text.p[i], 4) != NULL ? ' ' : text.p[i];
+        char c = text.p[i];
 
+        if (c == '\t' || c == '\r' || c == '\n')
+            c = ' ';
         if (c != ' ' || n == 0 || copy[n - 1] != ' ')
             copy[n++] = c;
     }
