@@ -18,18 +18,26 @@ def with_large_alias(t):
     return Server(t, {"domains": {DOMAIN: {"aliases": {"crowd": ["u%d@example.net" % i for i in range(MANY)]}}}})
 
 
-def test_one_large_alias_again_and_again(t):
-    s = with_large_alias(t)
+def same_recipient(s):
+    """Processor time for 100 times the same large alias, and the longest turn of the loop, in seconds."""
     before = worked(s)
     with s.connect() as c:
         c.ehlo()
         c.raw(b"MAIL FROM:<x@example.net>\r\n" + b"RCPT TO:<%s>\r\n" % CROWD.encode() * 100)
         for _ in range(101):
             want(c.read(), 250)
-    took = worked(s) - before
-    assert took < 5, "%.2f s for 100 times the same recipient" % took
-    longest = s.json("status")["stalls"]["longest_us"] / 1e6
-    assert longest < took * 0.8, "%.2f s of these %.2f s in one turn of the loop" % (longest, took)
+    return worked(s) - before, s.json("status")["stalls"]["longest_us"] / 1e6
+
+
+def test_one_large_alias_again_and_again(t):
+    s = with_large_alias(t)
+    for _ in range(3):  # a busy machine can make a turn long, but not each time
+        took, longest = same_recipient(s)
+        assert took < 5, "%.2f s for 100 times the same recipient" % took
+        if longest < took / 3:
+            return
+        s.restart()
+    raise AssertionError("%.2f s of these %.2f s in one turn of the loop" % (longest, took))
 
 
 def test_many_recipients_and_many_delivered_to(t):
